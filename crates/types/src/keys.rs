@@ -1,0 +1,304 @@
+//! Ed25519 keys, and the one rule for which signatures are valid.
+//!
+//! The rule is ZIP 215 (as implemented by `ed25519-zebra`): the cofactored equation, for a check alone and for a check
+//! in a batch. Under RFC 8032's looser wording, libraries differ on signatures with a low-order component, and some
+//! accept in a batch what they refuse alone; with such a library one crafted vote could split honest replicas.
+//! What ZIP 215 leaves open is that a signature's bytes can be varied by its owner, so signatures identify nothing here.
+//!
+//! A member that publishes a key of small order can be impersonated by anybody. That is the same as publishing its
+//! private key, which no rule prevents: it is one of the f.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ed25519_zebra::{VerificationKey, VerificationKeyBytes, batch};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::digest::Hasher;
+use crate::{AccountId, Digest, ReplicaId};
+
+/// A signature's bytes. Whether they are valid is for [`Keyring`] to say.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// Takes 64 bytes as a signature.
+    pub const fn new(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({}…)", hex::encode(&self.0[..4]))
+    }
+}
+
+/// A private key. It is wiped from memory when dropped, and never printed.
+#[derive(Clone)]
+pub struct SecretKey(ed25519_zebra::SigningKey);
+
+impl SecretKey {
+    /// The key of a 32-byte seed (RFC 8032, section 5.1.5). The caller brings the randomness.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(ed25519_zebra::SigningKey::from(seed))
+    }
+
+    /// The seed, for writing it to a key file.
+    pub fn seed(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public key, which is also the account that this key signs for.
+    pub fn account(&self) -> AccountId {
+        AccountId::new(self.0.verification_key().into())
+    }
+
+    /// Signs a digest. Deterministic (RFC 8032): the same digest gives the same bytes.
+    pub(crate) fn sign(&self, digest: &Digest) -> Signature {
+        Signature(self.0.sign(digest.as_bytes()).to_bytes())
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {:?})", self.account())
+    }
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub enum Role {
+    /// Read entries, balances and proofs.
+    Read,
+    /// Also change what its account may change.
+    Write,
+    /// Also ask replicas for their full operational state.
+    Admin,
+}
+
+/// The public keys of all members and known clients of one network, and the genesis digest under which they sign.
+#[derive(Clone)]
+pub struct Keyring {
+    genesis: Digest,
+    replicas: Vec<VerificationKey>,
+    clients: BTreeMap<AccountId, (VerificationKey, Role)>,
+}
+
+/// A public key that is not a point of the curve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not an Ed25519 public key")]
+pub struct BadPublicKey(pub AccountId);
+
+impl Keyring {
+    /// Collects the keys of a network, replicas in the order of their ids.
+    ///
+    /// # Errors
+    /// [`BadPublicKey`] names the first that is none.
+    pub fn new(
+        genesis: Digest,
+        replicas: impl IntoIterator<Item = AccountId>,
+        clients: impl IntoIterator<Item = (AccountId, Role)>,
+    ) -> Result<Self, BadPublicKey> {
+        let parse = |key: AccountId| VerificationKey::try_from(*key.as_bytes()).map_err(|_| BadPublicKey(key));
+        Ok(Self {
+            genesis,
+            replicas: replicas.into_iter().map(parse).collect::<Result<_, _>>()?,
+            clients: clients
+                .into_iter()
+                .map(|(key, role)| Ok((key, (parse(key)?, role))))
+                .collect::<Result<_, BadPublicKey>>()?,
+        })
+    }
+
+    /// The digest under which everything in this network is signed.
+    pub fn genesis(&self) -> Digest {
+        self.genesis
+    }
+
+    /// What `client` may do, or `None` if it is not known here.
+    pub fn role(&self, client: AccountId) -> Option<Role> {
+        self.clients.get(&client).map(|(_, role)| *role)
+    }
+
+    /// The public key of `replica`, or `None` if it is not a member.
+    pub fn replica_key(&self, replica: ReplicaId) -> Option<AccountId> {
+        self.replicas.get(replica.index()).map(|key| AccountId::new((*key).into()))
+    }
+
+    /// Which replica has this public key, if any.
+    pub fn replica_of(&self, key: AccountId) -> Option<ReplicaId> {
+        let index = self.replicas.iter().position(|known| <[u8; 32]>::from(*known) == *key.as_bytes())?;
+        u16::try_from(index).ok().map(ReplicaId::new)
+    }
+
+    pub(crate) fn replica(&self, id: ReplicaId) -> Option<&VerificationKey> {
+        self.replicas.get(id.index())
+    }
+
+    pub(crate) fn client(&self, id: AccountId) -> Option<&VerificationKey> {
+        self.clients.get(&id).map(|(key, _)| key)
+    }
+}
+
+/// Two keyrings are equal if they belong to the same network: the genesis digest covers all keys.
+impl PartialEq for Keyring {
+    fn eq(&self, other: &Self) -> bool {
+        self.genesis == other.genesis
+    }
+}
+
+impl Eq for Keyring {}
+
+impl core::hash::Hash for Keyring {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.genesis.hash(state);
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({:?}, {} replicas, {} clients)", self.genesis, self.replicas.len(), self.clients.len())
+    }
+}
+
+/// One signature that is to be checked: whose, of what.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(crate) key: VerificationKey,
+    pub(crate) digest: Digest,
+    pub(crate) signature: Signature,
+}
+
+/// Checks one signature.
+pub(crate) fn is_valid(claim: &Claim) -> bool {
+    claim.key.verify(&ed25519_zebra::Signature::from_bytes(&claim.signature.0), claim.digest.as_bytes()).is_ok()
+}
+
+/// Checks many signatures together, and says of each what [`is_valid`] would have said.
+///
+/// A batch that fails is halved until the bad ones are found, so a liar makes work in proportion to its lies. The
+/// batch equation needs coefficients that the signers could not foresee; they are drawn from a hash over the whole
+/// batch, so that checking stays a pure function.
+pub(crate) fn are_valid(claims: &[Claim]) -> Vec<bool> {
+    let mut verdicts = Vec::with_capacity(claims.len());
+    judge(claims, &mut verdicts);
+    verdicts
+}
+
+/// Below this many a batch costs more than its parts.
+const SMALLEST_BATCH: usize = 3;
+
+fn judge(claims: &[Claim], verdicts: &mut Vec<bool>) {
+    if claims.len() < SMALLEST_BATCH {
+        verdicts.extend(claims.iter().map(is_valid));
+    } else if all_valid(claims) {
+        verdicts.extend(claims.iter().map(|_| true));
+    } else {
+        let (left, right) = claims.split_at(claims.len() / 2);
+        judge(left, verdicts);
+        judge(right, verdicts);
+    }
+}
+
+fn all_valid(claims: &[Claim]) -> bool {
+    let mut verifier = batch::Verifier::new();
+    let mut seed = Hasher::new("bezant/batch-coefficients");
+    for claim in claims {
+        let key = VerificationKeyBytes::from(claim.key);
+        seed.update(key.as_ref());
+        seed.update(claim.digest.as_bytes());
+        seed.update(&claim.signature.0);
+        let signature = ed25519_zebra::Signature::from_bytes(&claim.signature.0);
+        verifier.queue((key, signature, claim.digest.as_bytes()));
+    }
+    verifier.verify(ChaCha20Rng::from_seed(*seed.finish().as_bytes())).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(seed: u8, content: u8) -> Claim {
+        let key = SecretKey::from_seed([seed; 32]);
+        let digest = Digest::of("test", &content);
+        Claim {
+            key: VerificationKey::try_from(*key.account().as_bytes()).unwrap(),
+            digest,
+            signature: key.sign(&digest),
+        }
+    }
+
+    #[test]
+    fn a_batch_finds_exactly_the_bad_signatures() {
+        for bad in 0..17usize {
+            let mut claims: Vec<_> = (0..17).map(|i| claim(i % 4, i)).collect();
+            claims[bad].signature.0[40] ^= 1;
+            claims[(bad + 5) % 17].digest = Digest::of("test", &99u8);
+            let verdicts = are_valid(&claims);
+            for (i, verdict) in verdicts.iter().enumerate() {
+                assert_eq!(*verdict, i != bad && i != (bad + 5) % 17, "signature {i}");
+                assert_eq!(*verdict, is_valid(&claims[i]), "signature {i} alone");
+            }
+        }
+    }
+
+    /// The eight points of small order in their canonical encodings (ZIP 215 test vectors; Chalkias et al. 2020).
+    const SMALL_ORDER: [&str; 8] = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    ];
+
+    #[test]
+    fn small_order_points_are_judged_alike_alone_and_in_a_batch() {
+        // ZIP 215: every pair (A, R) of small-order points with s = 0 is valid for every message, by the cofactored
+        // equation. What matters is that both ways of checking say the same.
+        for a in SMALL_ORDER {
+            for r in SMALL_ORDER {
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&hex::decode(r).unwrap());
+                let key: [u8; 32] = hex::decode(a).unwrap().try_into().unwrap();
+                let odd = Claim {
+                    key: VerificationKey::try_from(key).unwrap(),
+                    digest: Digest::of("test", "Zcash"),
+                    signature: Signature(signature),
+                };
+                let claims = [claim(1, 1), odd, claim(2, 2), claim(3, 3)];
+                assert!(is_valid(&claims[1]), "A = {a}, R = {r}");
+                assert_eq!(are_valid(&claims), [true; 4], "A = {a}, R = {r}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_signs_for_the_fee_account() {
+        assert!(VerificationKey::try_from(*AccountId::FEES.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_keyring_names_the_key_that_is_none() {
+        let good = SecretKey::from_seed([1; 32]).account();
+        let bad = AccountId::FEES;
+        assert_eq!(Keyring::new(Digest::new([0; 32]), [good, bad], []).unwrap_err(), BadPublicKey(bad));
+    }
+}

@@ -1,0 +1,2 @@
+//! bezant
+fn main() {}
