@@ -1,1 +1,3 @@
 //! bezant-node
+
+pub mod resp;
