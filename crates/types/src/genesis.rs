@@ -90,11 +90,11 @@ impl Parameters {
     /// Values that suit a handful of replicas on one machine or in one region.
     pub const fn standard() -> Self {
         Self {
-            checkpoint_interval: 128,
-            window: 512,
+            checkpoint_interval: 64,
+            window: 256,
             pipeline: 8,
             max_batch_requests: 1024,
-            max_batch_bytes: 4 << 20,
+            max_batch_bytes: 2 << 20,
             max_bundle_bytes: 4 << 20,
             max_bundle_operations: 8192,
             max_key_bytes: 1 << 10,
@@ -161,9 +161,9 @@ impl Parameters {
         require((16..=1 << 16).contains(&self.client_window), "client_window", "must be between 16 and 65536")?;
         require(self.max_clock_skew_ms >= 1, "max_clock_skew_ms", "must be at least 1")?;
         require(
-            (10..=3_600_000).contains(&self.request_timeout_ms),
+            (20..=3_600_000).contains(&self.request_timeout_ms),
             "request_timeout_ms",
-            "must be between 10 ms and an hour",
+            "must be between 20 ms and an hour",
         )?;
         require(
             (self.request_timeout_ms..=86_400_000).contains(&self.max_view_change_timeout_ms),
@@ -171,10 +171,12 @@ impl Parameters {
             "must be at least request_timeout_ms and at most a day",
         )?;
         require((1..=3_600_000).contains(&self.seal_after_ms), "seal_after_ms", "must be between 1 ms and an hour")?;
+        // A lost message is sent again when its receiver's status shows that it stands still. That must happen before the
+        // receiver gives up on the primary.
         require(
-            (10..=3_600_000).contains(&self.status_interval_ms),
+            (5..=self.request_timeout_ms / 4).contains(&self.status_interval_ms),
             "status_interval_ms",
-            "must be between 10 ms and an hour",
+            "must be at least 5 ms and at most a quarter of request_timeout_ms",
         )
     }
 }
@@ -401,7 +403,7 @@ mod tests {
         assert!(check(|_| ()).is_ok());
         let refusals = [
             (check(|p| drop(p.replicas.pop())).unwrap_err(), "at least 4 are needed"),
-            (check(|p| p.parameters.window = 255).unwrap_err(), "window must be at least twice"),
+            (check(|p| p.parameters.window = 127).unwrap_err(), "window must be at least twice"),
             (check(|p| p.parameters.checkpoint_interval = u64::MAX).unwrap_err(), "window must be at least twice"),
             (check(|p| p.replicas[1].key = account(9)).unwrap_err(), "appears twice"),
             (check(|p| p.replicas[1].address = "127.0.0.1:7401".into()).unwrap_err(), "appears twice"),

@@ -33,7 +33,7 @@ pub mod transaction;
 pub use digest::Digest;
 pub use genesis::Genesis;
 pub use keys::{Keyring, SecretKey, Signature};
-pub use quantity::{AccountId, Amount, ReplicaId, RequestNumber, SequenceNumber, Timestamp, View};
+pub use quantity::{AccountId, Amount, Moment, ReplicaId, RequestNumber, SequenceNumber, Timestamp, View};
 pub use quorum::Committee;
 pub use signed::{Signable, Signed, Verified};
 pub use transaction::{Bundle, Operation, Outcome, Request, Transaction};

@@ -82,6 +82,10 @@ counter! {
     /// Milliseconds since the Unix epoch, by somebody's wall clock. Never used for timers.
     Timestamp
 }
+counter! {
+    /// Milliseconds on some monotonic clock, whose zero means nothing. For timers; never signed, sent or stored.
+    Moment
+}
 
 /// The place of a replica in the genesis list; replica `i` is the primary of every view `v` with `v mod n = i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]

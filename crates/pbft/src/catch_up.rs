@@ -1,0 +1,439 @@
+//! Helping those who missed something: status messages, proofs, bodies by digest, and when none of it reaches far enough,
+//! the state of a checkpoint.
+//!
+//! Nothing is acknowledged and nothing retransmitted blindly. Every replica says now and then where it stands; whoever is
+//! ahead answers with what the other lacks: the new view, the stable checkpoint, committed blocks with their certificates,
+//! its own votes again. What is learnt this way is checked exactly as strictly as what comes live (hazard 65). In a view
+//! change it goes on, so that a replica that has left its view still learns what the others commit (rule V-7).
+//!
+//! Help is rationed: one answer a peer and status interval, bounded in blocks and bytes, so that asking costs the asker
+//! about as much as the asked (hazard 70).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Verified};
+
+use crate::certificate::{CheckpointCertificate, CommitCertificate, Endorsed};
+use crate::ignored::Ignored;
+use crate::message::{Batch, Checkpoint, Commit, Fetch, PrePrepare, Prepare, Standing, Status};
+use crate::packet::{Decided, Message, Outgoing};
+use crate::ready::{Effect, Fault, Ready, Recipients, Timer};
+use crate::replica::{Replica, sequence_of};
+use crate::slot::{Payload, Progress};
+
+/// The most blocks in one answer to a status.
+const HELP_BLOCKS: usize = 64;
+/// The most bytes of bodies in one answer to a fetch, a first body of any size aside.
+const HELP_BYTES: usize = 4 << 20;
+/// The most fetches of one peer that are answered in one status interval.
+const FETCHES_PER_INTERVAL: u32 = 256;
+/// How long to wait for a body to come by itself before asking for it, in milliseconds.
+const FETCH_PATIENCE_MS: u64 = 10;
+/// The most that the interval between two rounds of asking grows to, in milliseconds.
+const FETCH_PATIENCE_MAX_MS: u64 = 640;
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    /// Its last status.
+    pub(crate) status: Option<Status>,
+    helped: bool,
+    fetches: u32,
+}
+
+/// What this replica is waiting for from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Fetching {
+    /// How many rounds of asking for bodies have gone by; `None` while no body is missing.
+    round: Option<u32>,
+    /// Whether the catch-up timer runs.
+    waiting_for_blocks: bool,
+    /// The checkpoint whose state the host is fetching.
+    state: Option<SequenceNumber>,
+}
+
+impl Fetching {
+    pub(crate) fn is_fetching_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    pub(crate) fn caught_up(&mut self, out: &mut Ready) {
+        if core::mem::take(&mut self.waiting_for_blocks) {
+            out.effect(Effect::CancelTimer(Timer::CatchUp));
+        }
+    }
+}
+
+impl Replica {
+    fn status(&self) -> Status {
+        Status { view: self.view, standing: self.standing(), stable: self.low(), executed: self.executed }
+    }
+
+    pub(crate) fn send_status(&self, to: Recipients, out: &mut Ready) {
+        out.send(to, Outgoing::Status(self.status()));
+    }
+
+    pub(crate) fn on_connected(&mut self, peer: ReplicaId, out: &mut Ready) {
+        if peer != self.id() && self.config.committee().contains(peer) {
+            self.peers.entry(peer).or_default().helped = false;
+            self.send_status(Recipients::One(peer), out);
+        }
+    }
+
+    pub(crate) fn on_status_timeout(&mut self, out: &mut Ready) {
+        for peer in self.peers.values_mut() {
+            peer.helped = false;
+            peer.fetches = 0;
+        }
+        self.send_status(Recipients::Others, out);
+        out.effect(Effect::SetTimer(Timer::Status, self.config.parameters().status_interval_ms));
+    }
+
+    /// Rule V-7 and hazards 49 to 53: a peer says where it stands; help it if it stands still behind this replica.
+    pub(crate) fn on_status(&mut self, message: Verified<Status>, out: &mut Ready) {
+        let (peer, status) = (message.signer(), *message.message());
+        if peer == self.id() {
+            return out.ignore(Some(peer), Ignored::Duplicate);
+        }
+        let known = self.peers.entry(peer).or_default();
+        let stands_still = known.status.is_none_or(|before| before.executed == status.executed);
+        known.status = Some(status);
+        if known.helped {
+            return out.ignore(Some(peer), Ignored::Duplicate);
+        }
+        known.helped = true;
+        let to = Recipients::One(peer);
+        self.help_with_view(to, &status, out);
+        self.help_with_checkpoint(to, &status, out);
+        if stands_still {
+            self.help_with_blocks(to, &status, out);
+            self.help_with_votes(to, &status, out);
+        }
+        if status.standing == Standing::Recovering {
+            self.send_status(to, out);
+        }
+        self.on_answer(peer, &status, out);
+    }
+
+    fn help_with_view(&self, to: Recipients, status: &Status, out: &mut Ready) {
+        let behind = status.view < self.view || (status.view == self.view && status.standing == Standing::ViewChanging);
+        if !behind {
+            return;
+        }
+        if let Some(new_view) = &self.new_view {
+            out.send(to, Outgoing::Proven(Message::NewView(new_view.clone())));
+        }
+        if let Some(asked) = &self.asked {
+            out.send(to, Outgoing::ViewChange(asked.clone()));
+        }
+        if let Some(opening) = &self.opening {
+            out.send(to, Outgoing::NewView(opening.clone()));
+        }
+    }
+
+    fn help_with_checkpoint(&self, to: Recipients, status: &Status, out: &mut Ready) {
+        if let Some(stable) = &self.stable
+            && status.stable < self.low()
+        {
+            out.send(to, Outgoing::Proven(Message::Stable(stable.as_endorsed().clone())));
+        }
+        if self.silence.may_vote() {
+            for (sequence, root) in self.roots.range(status.stable.next()..) {
+                let checkpoint = Checkpoint { sequence: *sequence, root: *root };
+                out.send(to, Outgoing::Checkpoint(checkpoint));
+            }
+        }
+    }
+
+    fn help_with_blocks(&self, to: Recipients, status: &Status, out: &mut Ready) {
+        if !self.recent.contains_key(&status.executed.next()) {
+            return; // It lacks more than this replica kept: blocks with a gap before them would not help.
+        }
+        let decided = self.recent.range(status.executed.next()..).take(HELP_BLOCKS);
+        for (_, block) in decided {
+            out.send(to, Outgoing::Proven(Message::Decided(block.decided.clone())));
+        }
+    }
+
+    /// What this replica said about slots that are not decided, once more. The same votes: nothing new is said here.
+    fn help_with_votes(&self, to: Recipients, status: &Status, out: &mut Ready) {
+        if !self.is_active() || status.view != self.view {
+            return;
+        }
+        for (sequence, _) in self.slots.range(status.executed.max(self.delivered).next()..) {
+            self.repeat_votes(*sequence, to, out);
+        }
+    }
+
+    /// Says again what this replica has said about a slot in this view.
+    pub(crate) fn repeat_votes(&self, sequence: SequenceNumber, to: Recipients, out: &mut Ready) {
+        let Some(slot) = self.slots.get(&sequence) else { return };
+        let view = self.view;
+        if let Some(digest) = slot.announced {
+            let batch = slot.payload(&digest).map(|payload| payload.batch().clone());
+            out.send(to, Outgoing::PrePrepare(PrePrepare { view, sequence, digest }, batch));
+        }
+        let Some(proposal) = slot.proposal else { return };
+        let digest = proposal.digest;
+        if slot.progress >= Progress::Accepted && self.primary() != self.id() {
+            out.send(to, Outgoing::Prepare(Prepare { view, sequence, digest }));
+        }
+        if slot.progress >= Progress::Prepared {
+            out.send(to, Outgoing::Commit(Commit { view, sequence, digest }));
+        }
+    }
+
+    /// Rule V-7: a committed batch with its proof, whatever the view.
+    pub(crate) fn on_decided(&mut self, decided: Decided, out: &mut Ready) {
+        match self.admit_decided(decided) {
+            Ok((certificate, batch)) => {
+                let Commit { sequence, digest, .. } = *certificate.vote();
+                assert!(self.delivered < sequence && sequence <= self.high(), "admitted blocks are wanted");
+                let pool = &self.pool;
+                let payload = Payload::new(batch, |wanted| pool.get(wanted).cloned());
+                let slot = self.slots.entry(sequence).or_default();
+                slot.committed = Some(certificate);
+                slot.keep(payload);
+                debug_assert!(slot.payload(&digest).is_some());
+                self.deliver(out);
+            }
+            Err(Refused::Ignored(reason)) => out.ignore(None, reason),
+            Err(Refused::Broken(sequence)) => out.effect(Effect::Halt(Fault::Broken { sequence })),
+        }
+    }
+
+    fn admit_decided(&self, decided: Decided) -> Result<(CommitCertificate, Batch), Refused> {
+        let Decided { commits, batch } = decided;
+        let Commit { sequence, digest, .. } = commits.vote;
+        if sequence <= self.delivered || self.fetching.is_fetching_state() {
+            return Err(Refused::Ignored(Ignored::BelowWindow));
+        }
+        if sequence > self.high() {
+            return Err(Refused::Ignored(Ignored::AboveWindow));
+        }
+        let known = self.slots.get(&sequence).and_then(|slot| slot.committed.as_ref());
+        if known.is_some_and(|known| known.vote().digest == digest) {
+            return Err(Refused::Ignored(Ignored::Duplicate));
+        }
+        if batch.digest() != digest {
+            return Err(Refused::Ignored(Ignored::WrongDigest));
+        }
+        let certificate = CommitCertificate::check(commits, self.config.committee(), self.config.keyring())
+            .map_err(|error| Refused::Ignored(Ignored::BadCertificate(error)))?;
+        if known.is_some() { Err(Refused::Broken(sequence)) } else { Ok((certificate, batch)) }
+    }
+
+    /// A stable checkpoint with its proof.
+    pub(crate) fn on_stable_message(&mut self, endorsed: Endorsed<Checkpoint>, out: &mut Ready) {
+        let sequence = endorsed.vote.sequence;
+        if sequence <= self.low() {
+            return out.ignore(None, Ignored::BelowWindow);
+        }
+        if sequence <= sequence_of(self.ahead.as_ref()) {
+            return out.ignore(None, Ignored::Duplicate);
+        }
+        match CheckpointCertificate::check(endorsed, self.config.committee(), self.config.keyring()) {
+            Ok(certificate) => self.on_stable(certificate, out),
+            Err(error) => out.ignore(None, Ignored::BadCertificate(error)),
+        }
+    }
+
+    /// The group has a stable checkpoint that this replica has not executed. Others keep the last window of blocks, so
+    /// within it they are waited for; beyond it only the state helps.
+    pub(crate) fn on_behind(&mut self, out: &mut Ready) {
+        let target = sequence_of(self.ahead.as_ref());
+        if self.delivered >= target {
+            return; // The executor is on its way there.
+        }
+        if let Some(state) = self.fetching.state {
+            if state < target {
+                self.fetch_state(out);
+            }
+            return;
+        }
+        if target.since(self.delivered) > self.config.parameters().window {
+            self.fetch_state(out);
+        } else if !self.fetching.waiting_for_blocks {
+            self.fetching.waiting_for_blocks = true;
+            out.effect(Effect::SetTimer(Timer::CatchUp, self.config.parameters().request_timeout_ms));
+        }
+    }
+
+    /// The blocks up to a stable checkpoint have not come.
+    pub(crate) fn on_catch_up_timeout(&mut self, out: &mut Ready) {
+        if !core::mem::take(&mut self.fetching.waiting_for_blocks) {
+            return;
+        }
+        if self.delivered < sequence_of(self.ahead.as_ref()) {
+            self.fetch_state(out);
+        }
+    }
+
+    /// Rule C-4: fetch the state of the last stable checkpoint. Until it is here nothing is delivered: the executor has
+    /// one ledger, and it is about to be replaced.
+    fn fetch_state(&mut self, out: &mut Ready) {
+        let Some(certificate) = self.ahead.clone() else { return };
+        self.fetching.caught_up(out);
+        self.fetching.state = Some(certificate.vote().sequence);
+        out.effect(Effect::FetchState(certificate));
+    }
+
+    /// The host has installed the state of a checkpoint that this replica had found to be stable.
+    pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
+        let Checkpoint { sequence, root } = *certificate.vote();
+        assert!(self.fetching.state.is_some(), "a state comes because it was asked for");
+        assert!(self.executed < sequence, "a state that is fetched lies ahead");
+        self.fetching.state = None;
+        self.delivered = sequence;
+        self.executed = sequence;
+        self.last_checkpoint = sequence;
+        self.roots.insert(sequence, root);
+        self.recent.clear();
+        self.placed.clear();
+        // Some of what waits was executed in blocks that this replica never saw. Clients will ask again for the rest.
+        self.pool.clear();
+        self.advance(certificate, out);
+        self.deliver(out);
+        if self.ahead.is_some() {
+            self.on_behind(out);
+        }
+    }
+
+    /// Keeps asking for bodies while any is missing.
+    pub(crate) fn watch_bodies(&mut self, out: &mut Ready) {
+        let missing = !self.fetching.is_fetching_state() && !self.incomplete().is_empty();
+        match self.fetching.round {
+            None if missing => {
+                self.fetching.round = Some(0);
+                out.effect(Effect::SetTimer(Timer::Fetch, FETCH_PATIENCE_MS));
+            }
+            Some(_) if !missing => {
+                self.fetching.round = None;
+                out.effect(Effect::CancelTimer(Timer::Fetch));
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// Rule V-4: asks for what is missing: first those who vouched for it, then everybody in turn.
+    pub(crate) fn on_fetch_timeout(&mut self, out: &mut Ready) {
+        let Some(round) = self.fetching.round else { return };
+        self.fetching.round = Some(round.saturating_add(1));
+        let patience = FETCH_PATIENCE_MS.saturating_mul(1 << round.min(16)).min(FETCH_PATIENCE_MAX_MS);
+        out.effect(Effect::SetTimer(Timer::Fetch, patience));
+        let mut wanted: BTreeMap<ReplicaId, Fetch> = BTreeMap::new();
+        for sequence in self.incomplete() {
+            let Some(slot) = self.slots.get(&sequence) else { continue };
+            for (digest, holders) in &slot.wanted {
+                if let Some(one) = self.choose(holders.iter().copied().collect(), round) {
+                    add(&mut wanted, one, |fetch| fetch.batches.push((sequence, *digest)), |fetch| fetch.batches.len());
+                }
+            }
+            let vouchers: Vec<_> = slot.vouchers(self.config.committee(), self.view).collect();
+            if let Some(one) = self.choose(vouchers, round) {
+                for digest in slot.payloads().flat_map(Payload::missing) {
+                    add(&mut wanted, one, |fetch| fetch.requests.push(digest), |fetch| fetch.requests.len());
+                }
+            }
+        }
+        for (peer, fetch) in wanted {
+            out.send(Recipients::One(peer), Outgoing::Fetch(fetch));
+        }
+    }
+
+    /// Somebody to ask: in even rounds one of those who should have it, in odd rounds anybody, each in turn.
+    fn choose(&self, holders: Vec<ReplicaId>, round: u32) -> Option<ReplicaId> {
+        let holders: Vec<_> = holders.into_iter().filter(|one| *one != self.id()).collect();
+        let everybody: Vec<_> = self.config.committee().members().filter(|one| *one != self.id()).collect();
+        let from = if round.is_multiple_of(2) && !holders.is_empty() { holders } else { everybody };
+        let turn = usize::try_from(round / 2).unwrap_or(0);
+        from.get(turn.checked_rem(from.len())?).copied()
+    }
+
+    /// A peer lacks bodies.
+    pub(crate) fn on_fetch(&mut self, message: Verified<Fetch>, out: &mut Ready) {
+        let peer = message.signer();
+        let Fetch { requests, batches } = message.message();
+        if requests.len() > Fetch::LIMIT || batches.len() > Fetch::LIMIT {
+            return out.ignore(Some(peer), Ignored::TooMuch);
+        }
+        let known = self.peers.entry(peer).or_default();
+        if known.fetches >= FETCHES_PER_INTERVAL || peer == self.config.id() {
+            return out.ignore(Some(peer), Ignored::Duplicate);
+        }
+        known.fetches += 1;
+        let to = Recipients::One(peer);
+        let mut bytes = 0usize;
+        let mut found = Vec::new();
+        for request in requests.iter().filter_map(|digest| self.find_request(digest)) {
+            bytes = bytes.saturating_add(request.size());
+            if !found.is_empty() && bytes > HELP_BYTES {
+                break;
+            }
+            found.push(request.clone());
+        }
+        if !found.is_empty() {
+            out.send(to, Outgoing::Proven(Message::Requests(found)));
+        }
+        for (sequence, digest) in batches {
+            if let Some(batch) = self.find_batch(*sequence, digest) {
+                out.send(to, Outgoing::Proven(Message::Batch(*sequence, batch.clone())));
+            }
+        }
+    }
+
+    fn find_request(&self, digest: &Digest) -> Option<&Request> {
+        if let Some(request) = self.pool.get(digest) {
+            return Some(request);
+        }
+        let sequence = self.placed.get(digest)?;
+        let recent = self.recent.get(sequence).and_then(|block| {
+            let index = block.decided.batch.requests().iter().position(|one| one == digest)?;
+            block.requests.get(index)
+        });
+        recent.or_else(|| self.slots.get(sequence)?.payloads().find_map(|payload| payload.body(digest)))
+    }
+
+    fn find_batch(&self, sequence: SequenceNumber, digest: &Digest) -> Option<&Batch> {
+        let in_slot = self.slots.get(&sequence).and_then(|slot| slot.payload(digest)).map(Payload::batch);
+        let recent = || self.recent.get(&sequence).map(|block| &block.decided.batch);
+        in_slot.or_else(|| recent().filter(|batch| batch.digest() == *digest))
+    }
+
+    /// A batch that was asked for by its digest.
+    pub(crate) fn on_batch(&mut self, sequence: SequenceNumber, batch: Batch, out: &mut Ready) {
+        let digest = batch.digest();
+        let asked = self.slots.get(&sequence).is_some_and(|slot| slot.wanted.contains_key(&digest));
+        if !asked {
+            return out.ignore(None, Ignored::Unasked);
+        }
+        let payload = {
+            let this = &*self;
+            Payload::new(batch, |wanted| this.find_request(wanted).cloned())
+        };
+        self.slot_mut(sequence).keep(payload);
+        self.accept(sequence, out);
+        self.deliver(out);
+    }
+}
+
+/// Adds to the fetch for `peer` unless that is full.
+fn add(
+    wanted: &mut BTreeMap<ReplicaId, Fetch>,
+    peer: ReplicaId,
+    push: impl FnOnce(&mut Fetch),
+    len: impl FnOnce(&Fetch) -> usize,
+) {
+    let fetch = wanted.entry(peer).or_insert(Fetch { requests: Vec::new(), batches: Vec::new() });
+    if len(fetch) < Fetch::LIMIT {
+        push(fetch);
+    }
+}
+
+/// Why a decided block was not taken.
+enum Refused {
+    Ignored(Ignored),
+    /// It is valid and contradicts another valid one.
+    Broken(SequenceNumber),
+}

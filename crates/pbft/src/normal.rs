@@ -1,0 +1,377 @@
+//! The normal case: pre-prepare, prepare, commit (Castro and Liskov 1999, section 4.2), and the watch over the primary.
+
+use alloc::collections::BTreeSet;
+
+use bezant_types::{Request, SequenceNumber, Signed, Timestamp, Verified, View};
+
+use crate::evidence::{Evidence, Pair};
+use crate::ignored::Ignored;
+use crate::message::{Batch, Commit, PrePrepare, Prepare};
+use crate::packet::{Message, Outgoing};
+use crate::ready::{Effect, Fault, Ready, Recipients, Timer};
+use crate::record::{Bodies, Record};
+use crate::replica::{Half, Replica, Watch, Work};
+use crate::slot::{Counted, Payload, Progress, Vote};
+
+impl Replica {
+    /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and fills
+    /// the slots that lack it.
+    pub(crate) fn on_request(&mut self, request: Request, out: &mut Ready) {
+        let filled = self.supply(&request, out);
+        if self.placed.contains_key(&request.digest()) {
+            // Ordered already. If it was also executed, the host answers from the ledger.
+            if !filled {
+                out.ignore(None, Ignored::Duplicate);
+            }
+            return;
+        }
+        if let Err(reason) = self.pool.admit(request) {
+            out.ignore(None, reason);
+        }
+    }
+
+    /// Puts a body wherever a slot lacks it, and goes on with the slots that it completes.
+    fn supply(&mut self, request: &Request, out: &mut Ready) -> bool {
+        let lacking: BTreeSet<_> = self.incomplete();
+        let mut filled = false;
+        for sequence in lacking {
+            if self.slot_mut(sequence).supply(request) {
+                filled = true;
+                self.accept(sequence, out);
+            }
+        }
+        if filled {
+            self.deliver(out);
+        }
+        filled
+    }
+
+    /// As primary: orders what waits, in as few batches as the pipeline leaves room for. Idle, a request is proposed at
+    /// once; under load requests gather while earlier batches are under way.
+    pub(crate) fn propose(&mut self, now: Timestamp, out: &mut Ready) {
+        while self.may_propose() && self.pool.has_unproposed() {
+            let parameters = self.config.parameters();
+            let (requests, bytes) = (parameters.max_batch_requests as usize, parameters.max_batch_bytes as usize);
+            let requests = self.pool.propose(requests, bytes);
+            let digests = requests.iter().map(Request::digest).collect();
+            self.clock = self.clock.max(now);
+            let batch = Batch::Requests { timestamp: self.clock, requests: digests };
+            let payload = Payload::new(batch, |digest| requests.iter().find(|one| one.digest() == *digest).cloned());
+            self.announce(payload, out);
+        }
+    }
+
+    /// Whether this replica is the primary and the pipeline and the window have room for another batch.
+    pub(crate) fn may_propose(&self) -> bool {
+        self.is_active()
+            && self.primary() == self.id()
+            && self.next <= self.high()
+            && self.next.since(self.executed.next()) < self.config.parameters().pipeline
+    }
+
+    /// As primary: proposes a batch for the next sequence number.
+    pub(crate) fn announce(&mut self, mut payload: Payload, out: &mut Ready) {
+        let sequence = self.next;
+        self.next = sequence.next();
+        payload.recorded = true;
+        let batch = payload.batch().clone();
+        let bodies = Bodies::of(&batch, &payload.complete().expect("a primary proposes requests that it holds"));
+        let pre_prepare = PrePrepare { view: self.view, sequence, digest: batch.digest() };
+        let slot = self.slot_mut(sequence);
+        slot.keep(payload);
+        slot.announced = Some(pre_prepare.digest);
+        slot.vote_for(pre_prepare.digest);
+        out.record(Record::Proposed(pre_prepare, Some(bodies)));
+        out.send(Recipients::All, Outgoing::PrePrepare(pre_prepare, Some(batch)));
+    }
+
+    /// Rule P-2: a proposal of the view's primary.
+    pub(crate) fn on_pre_prepare(
+        &mut self,
+        now: Timestamp,
+        vote: Verified<PrePrepare>,
+        batch: Option<Batch>,
+        out: &mut Ready,
+    ) {
+        if let Err(reason) = self.admit_pre_prepare(now, &vote, batch.as_ref()) {
+            out.ignore(Some(vote.signer()), reason);
+            return self.on_bad_proposal(&vote, reason, out);
+        }
+        let PrePrepare { view, sequence, digest } = *vote.message();
+        assert!(self.is_active() && view == self.view, "admitted proposals belong to the view");
+        let pool = &self.pool;
+        let payload = batch.map(|batch| Payload::new(batch, |wanted| pool.get(wanted).cloned()));
+        let signer = vote.signer();
+        let slot = self.slot_mut(sequence);
+        slot.proposal = Some(Vote { view, digest, signature: vote.signature() });
+        match payload {
+            Some(payload) => slot.keep(payload),
+            None => slot.want(digest, [signer]),
+        }
+        self.accept(sequence, out);
+    }
+
+    fn admit_pre_prepare(
+        &self,
+        now: Timestamp,
+        vote: &Verified<PrePrepare>,
+        batch: Option<&Batch>,
+    ) -> Result<(), Ignored> {
+        let PrePrepare { view, sequence, digest } = *vote.message();
+        if !self.silence.may_vote() {
+            return Err(Ignored::Recovering);
+        }
+        if view < self.view {
+            return Err(Ignored::OldView);
+        }
+        if view > self.view || !self.is_active() {
+            return Err(Ignored::NotInView);
+        }
+        if vote.signer() != self.primary() {
+            return Err(Ignored::NotThePrimary);
+        }
+        self.admit_sequence(sequence)?;
+        if sequence <= self.plan.base() {
+            return Err(Ignored::BelowWindow); // The view began with a checkpoint at or above it.
+        }
+        match self.slots.get(&sequence).and_then(|slot| slot.proposal) {
+            Some(known) if known.digest == digest => return Err(Ignored::Duplicate),
+            Some(_) => return Err(Ignored::Contradiction),
+            None => {}
+        }
+        // The batch is looked at before anything is kept: a batch under a wrong digest must not occupy the slot (hazard 10).
+        if batch.is_some_and(|batch| batch.digest() != digest) {
+            return Err(Ignored::WrongDigest);
+        }
+        match (self.plan.get(sequence), batch) {
+            // Rules V-3 and V-4: repeated as prescribed. Its time was judged when it was new.
+            (Some(prescribed), _) if prescribed == digest => Ok(()),
+            (Some(_), _) => Err(Ignored::NotInPlan),
+            (None, None) => Err(Ignored::BatchMissing),
+            (None, Some(batch)) => self.admit_new_batch(now, batch),
+        }
+    }
+
+    fn admit_new_batch(&self, now: Timestamp, batch: &Batch) -> Result<(), Ignored> {
+        match batch {
+            Batch::Null => return Err(Ignored::MalformedBatch),
+            Batch::Seal { .. } => {}
+            Batch::Requests { requests, .. } => {
+                let limit = self.config.parameters().max_batch_requests as usize;
+                let distinct: BTreeSet<_> = requests.iter().collect();
+                if requests.is_empty() || requests.len() > limit || distinct.len() < requests.len() {
+                    return Err(Ignored::MalformedBatch);
+                }
+            }
+        }
+        let (theirs, ours) = (batch.timestamp().get(), now.get());
+        if theirs.abs_diff(ours) > self.config.parameters().max_clock_skew_ms {
+            return Err(Ignored::Timestamp);
+        }
+        Ok(())
+    }
+
+    fn admit_sequence(&self, sequence: SequenceNumber) -> Result<(), Ignored> {
+        if sequence <= self.low() {
+            return Err(Ignored::BelowWindow);
+        }
+        if sequence > self.high() {
+            return Err(Ignored::AboveWindow);
+        }
+        Ok(())
+    }
+
+    /// The consequences of a proposal that no honest primary makes.
+    fn on_bad_proposal(&mut self, vote: &Verified<PrePrepare>, reason: Ignored, out: &mut Ready) {
+        if reason == Ignored::Contradiction {
+            let PrePrepare { view, sequence, .. } = *vote.message();
+            let known = self.slots.get(&sequence).and_then(|slot| slot.proposal);
+            let Vote { digest, signature, .. } = known.expect("a contradiction contradicts something");
+            let first = Signed { signer: vote.signer(), message: PrePrepare { view, sequence, digest }, signature };
+            out.effect(Effect::Accuse(vote.signer(), Evidence::PrePrepares(Pair::of(first, vote))));
+        }
+        if matches!(reason, Ignored::Contradiction | Ignored::NotInPlan | Ignored::MalformedBatch) {
+            self.distrust_primary(out);
+        }
+    }
+
+    /// Once the proposal of a slot is here with all bodies: puts both on record and says so (a primary has done that when
+    /// it proposed).
+    pub(crate) fn accept(&mut self, sequence: SequenceNumber, out: &mut Ready) {
+        let (active, view) = (self.is_active(), self.view);
+        let (is_primary, signer) = (self.primary() == self.id(), self.primary());
+        let max_bytes = self.config.parameters().max_batch_bytes as usize;
+        let Some(slot) = self.slots.get_mut(&sequence) else { return };
+        let Some(Vote { digest, signature, .. }) = slot.proposal else { return };
+        if !active || slot.progress != Progress::Silent {
+            return;
+        }
+        if slot.committed.as_ref().is_some_and(|certificate| certificate.vote().digest != digest) {
+            return out.effect(Effect::Halt(Fault::Broken { sequence }));
+        }
+        let Some(payload) = slot.payload_mut(&digest) else { return };
+        let Some(requests) = payload.complete() else { return };
+        if requests.len() > 1 && payload.bytes() > max_bytes && self.plan.get(sequence).is_none() {
+            out.ignore(Some(signer), Ignored::BatchTooLarge);
+            return self.distrust_primary(out);
+        }
+        let bodies = (!payload.recorded).then(|| Bodies::of(payload.batch(), &requests));
+        payload.recorded = true;
+        slot.vote_for(digest);
+        slot.progress = Progress::Accepted;
+        for request in &requests {
+            self.pool.mark_proposed(&request.digest());
+            self.placed.insert(request.digest(), sequence);
+        }
+        if !is_primary {
+            let message = PrePrepare { view, sequence, digest };
+            out.record(Record::Accepted(Signed { signer, message, signature }, bodies));
+            out.send(Recipients::All, Outgoing::Prepare(Prepare { view, sequence, digest }));
+        }
+        self.advance_slot(sequence, out);
+    }
+
+    /// Rule P-3: a backup's prepare. It may come before the pre-prepare.
+    pub(crate) fn on_prepare(&mut self, vote: Verified<Prepare>, out: &mut Ready) {
+        let Prepare { view, sequence, digest } = *vote.message();
+        let admitted = self.admit_vote(view, sequence).and_then(|()| {
+            if vote.signer() == self.config.committee().primary(view) {
+                return Err(Ignored::PrimaryPrepare);
+            }
+            Ok(())
+        });
+        if let Err(reason) = admitted {
+            return out.ignore(Some(vote.signer()), reason);
+        }
+        let slot = self.slot_mut(sequence);
+        let counted = slot.prepares.count(vote.signer(), Vote { view, digest, signature: vote.signature() });
+        let evidence = |known: Vote| {
+            let message = Prepare { view, sequence, digest: known.digest };
+            Evidence::Prepares(Pair::of(Signed { signer: vote.signer(), message, signature: known.signature }, &vote))
+        };
+        if self.was_counted(counted, &vote, evidence, out) {
+            self.advance_slot(sequence, out);
+        }
+    }
+
+    /// Rule P-5: a replica's commit. It may come before anything else of its slot.
+    pub(crate) fn on_commit(&mut self, vote: Verified<Commit>, out: &mut Ready) {
+        let Commit { view, sequence, digest } = *vote.message();
+        if let Err(reason) = self.admit_vote(view, sequence) {
+            return out.ignore(Some(vote.signer()), reason);
+        }
+        let slot = self.slot_mut(sequence);
+        let counted = slot.commits.count(vote.signer(), Vote { view, digest, signature: vote.signature() });
+        let evidence = |known: Vote| {
+            let message = Commit { view, sequence, digest: known.digest };
+            Evidence::Commits(Pair::of(Signed { signer: vote.signer(), message, signature: known.signature }, &vote))
+        };
+        if self.was_counted(counted, &vote, evidence, out) {
+            self.advance_slot(sequence, out);
+        }
+    }
+
+    /// Votes of this view are counted, votes of later views kept (of each replica only the last), for this replica may
+    /// learn of the view a moment later than the voter.
+    fn admit_vote(&self, view: View, sequence: SequenceNumber) -> Result<(), Ignored> {
+        if view < self.view {
+            return Err(Ignored::OldView);
+        }
+        self.admit_sequence(sequence)
+    }
+
+    fn was_counted<M: bezant_types::Signable<Signer = bezant_types::ReplicaId>>(
+        &self,
+        counted: Counted,
+        vote: &Verified<M>,
+        evidence: impl FnOnce(Vote) -> Evidence,
+        out: &mut Ready,
+    ) -> bool {
+        let reason = match counted {
+            Counted::Yes => return true,
+            Counted::Duplicate => Ignored::Duplicate,
+            Counted::Superseded => Ignored::OldView,
+            Counted::Contradicts(known) => {
+                out.effect(Effect::Accuse(vote.signer(), evidence(known)));
+                Ignored::Contradiction
+            }
+        };
+        out.ignore(Some(vote.signer()), reason);
+        false
+    }
+
+    /// Rules P-4 and P-5: whatever the votes of a slot now amount to.
+    pub(crate) fn advance_slot(&mut self, sequence: SequenceNumber, out: &mut Ready) {
+        let (active, view, committee) = (self.is_active(), self.view, self.config.committee());
+        let Some(slot) = self.slots.get_mut(&sequence) else { return };
+        if active && slot.progress == Progress::Accepted {
+            let Some(certificate) = slot.try_prepared(sequence, committee) else { return };
+            assert!(certificate.view() == view, "only the current view's proposal is counted");
+            let commit = Commit { view, sequence, digest: certificate.digest() };
+            out.record(Record::Prepared(certificate.as_proof().clone()));
+            slot.prepared = Some(certificate);
+            slot.progress = Progress::Prepared;
+            out.send(Recipients::All, Outgoing::Commit(commit));
+        }
+        if active && slot.progress == Progress::Prepared && slot.committed.is_none() {
+            let Some(certificate) = slot.try_committed(sequence, committee) else { return };
+            slot.committed = Some(certificate);
+            self.deliver(out);
+        }
+    }
+
+    /// Rule P-8: a backup watches the piece of work that has been owed longest. Work that came later does not move its
+    /// timer, so a primary that serves everybody but one client is caught when that client's request is the oldest
+    /// (hazard 46).
+    pub(crate) fn watch_primary(&mut self, out: &mut Ready) {
+        let backup = self.is_active() && self.id() != self.primary();
+        let still_owed = |work| match work {
+            Work::Request(arrival) => self.pool.waits(arrival),
+            Work::Slot(sequence) => self.executed < sequence,
+        };
+        match self.watch {
+            Some(Watch { work, .. }) if backup && still_owed(work) => return,
+            Some(_) | None => {}
+        }
+        let owed = if backup { self.oldest_work() } else { None };
+        match owed {
+            Some(work) => {
+                self.watch = Some(Watch { work, half: Half::First });
+                out.effect(Effect::SetTimer(Timer::Progress(self.view), self.timeout_ms() / 2));
+            }
+            None if self.watch.take().is_some() => out.effect(Effect::CancelTimer(Timer::Progress(self.view))),
+            None => {}
+        }
+    }
+
+    fn oldest_work(&self) -> Option<Work> {
+        let request = self.pool.oldest().map(Work::Request);
+        let slot = || {
+            let proposed = self.slots.range(self.executed.next()..).find(|(_, slot)| slot.proposal.is_some());
+            let prescribed = self.plan.last().filter(|last| *last > self.executed);
+            proposed.map(|(sequence, _)| *sequence).or(prescribed).map(Work::Slot)
+        };
+        request.or_else(slot)
+    }
+
+    /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another primary.
+    pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Ready) {
+        let Some(Watch { work, half }) = self.watch.filter(|_| view == self.view && self.is_active()) else { return };
+        match half {
+            Half::First => {
+                self.watch = Some(Watch { work, half: Half::Second });
+                out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2));
+                if let Work::Request(arrival) = work
+                    && let Some(request) = self.pool.arrived(arrival)
+                {
+                    let passed_on = Outgoing::Proven(Message::Requests(alloc::vec![request.clone()]));
+                    out.send(Recipients::One(self.primary()), passed_on);
+                }
+            }
+            Half::Second => {
+                self.watch = None;
+                self.start_view_change(view.next(), out);
+            }
+        }
+    }
+}

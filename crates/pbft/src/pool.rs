@@ -1,0 +1,126 @@
+//! Requests that wait to be ordered.
+//!
+//! A client sends its request to every replica, so every replica knows what the primary owes. The pool is bounded in bytes
+//! per client: a client that floods fills its own share and nobody else's (hazard 81).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bezant_types::{AccountId, Digest, Request};
+
+use crate::ignored::Ignored;
+
+/// How many bytes of one client may wait, requests of the largest size aside: one of any size is always admitted.
+pub(crate) const CLIENT_QUOTA: usize = 32 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    request: Request,
+    arrival: u64,
+}
+
+/// The waiting requests in order of arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Pool {
+    waiting: BTreeMap<Digest, Waiting>,
+    order: BTreeMap<u64, Digest>,
+    unproposed: BTreeSet<u64>,
+    bytes: BTreeMap<AccountId, usize>,
+    next_arrival: u64,
+}
+
+impl Pool {
+    /// Lets a request wait.
+    pub(crate) fn admit(&mut self, request: Request) -> Result<(), Ignored> {
+        let digest = request.digest();
+        if self.waiting.contains_key(&digest) {
+            return Err(Ignored::Duplicate);
+        }
+        let bytes = self.bytes.entry(request.client()).or_default();
+        if *bytes > 0 && bytes.saturating_add(request.size()) > CLIENT_QUOTA {
+            return Err(Ignored::ClientQuota);
+        }
+        *bytes += request.size();
+        let arrival = self.next_arrival;
+        self.next_arrival += 1;
+        self.order.insert(arrival, digest);
+        self.unproposed.insert(arrival);
+        self.waiting.insert(digest, Waiting { request, arrival });
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, digest: &Digest) -> Option<&Request> {
+        self.waiting.get(digest).map(|waiting| &waiting.request)
+    }
+
+    /// Drops a request that was executed.
+    pub(crate) fn remove(&mut self, digest: &Digest) {
+        let Some(Waiting { request, arrival }) = self.waiting.remove(digest) else { return };
+        self.order.remove(&arrival);
+        self.unproposed.remove(&arrival);
+        if let Some(bytes) = self.bytes.get_mut(&request.client()) {
+            *bytes -= request.size();
+            if *bytes == 0 {
+                self.bytes.remove(&request.client());
+            }
+        }
+    }
+
+    /// When the request that has waited longest arrived.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.order.keys().next().copied()
+    }
+
+    /// Whether the request that arrived then still waits.
+    pub(crate) fn waits(&self, arrival: u64) -> bool {
+        self.order.contains_key(&arrival)
+    }
+
+    /// The request that arrived then.
+    pub(crate) fn arrived(&self, arrival: u64) -> Option<&Request> {
+        self.get(self.order.get(&arrival)?)
+    }
+
+    pub(crate) fn has_unproposed(&self) -> bool {
+        !self.unproposed.is_empty()
+    }
+
+    /// Takes the oldest requests that no proposal of this view holds, up to the limits, and at least one if there is one.
+    /// They go on waiting until they are executed.
+    pub(crate) fn propose(&mut self, max_requests: usize, max_bytes: usize) -> Vec<Request> {
+        let mut batch = Vec::new();
+        let mut bytes = 0usize;
+        while let Some(arrival) = self.unproposed.first().copied() {
+            let request = self.arrived(arrival).expect("what is unproposed waits").clone();
+            bytes = bytes.saturating_add(request.size());
+            if batch.len() == max_requests || (!batch.is_empty() && bytes > max_bytes) {
+                break;
+            }
+            self.unproposed.remove(&arrival);
+            batch.push(request);
+        }
+        batch
+    }
+
+    /// Marks a request as held by a proposal.
+    pub(crate) fn mark_proposed(&mut self, digest: &Digest) {
+        if let Some(waiting) = self.waiting.get(digest) {
+            self.unproposed.remove(&waiting.arrival);
+        }
+    }
+
+    /// A new view: what was proposed may have to be proposed again.
+    pub(crate) fn release(&mut self) {
+        self.unproposed = self.order.keys().copied().collect();
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { next_arrival: self.next_arrival, ..Self::default() };
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}

@@ -1,0 +1,253 @@
+//! The seam between the replica and its host: inputs, and what comes out of a step.
+//!
+//! # Durable before visible
+//!
+//! [`crate::Replica::step`] returns a [`Ready`]. Its effects cannot be read: they come out of [`Ready::persist`], which
+//! takes the `Ready`, appends its records to a [`Log`], syncs, and only then hands them over. So nothing is said that the
+//! replica could forget: a crash before the sync forgets the vote before anybody heard it; a crash after it finds the
+//! vote in the log, and [`Input::Start`] says it again, byte for byte.
+//!
+//! A host may step many inputs, [`Ready::join`] what they gave and persist it with one sync (group commit). What was not
+//! synced was not said, so a crash forgets all of it consistently.
+//!
+//! The replica's own votes are effects like any other. They come back to it as messages and are counted then: a vote that
+//! was counted is durable by construction.
+
+use alloc::vec::Vec;
+
+use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, View};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::certificate::{CheckpointCertificate, CommitCertificate};
+use crate::evidence::Evidence;
+use crate::ignored::{Ignored, Source};
+use crate::message::Batch;
+use crate::packet::{Message, Outgoing};
+use crate::record::Record;
+
+/// What a replica is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The host is ready; the log has been replayed. Once, before anything else.
+    Start,
+    /// Requests from clients, verified, that the ledger has not executed.
+    Submit(Vec<Request>),
+    /// A verified message from the network, or one's own coming back.
+    Message(Message),
+    /// A peer's connection came up: it may have missed something.
+    Connected(ReplicaId),
+    /// A timer that was set has run out.
+    Timeout(Timer),
+    /// The executor has executed the block at `sequence`; `root` is the state root if the block was a checkpoint.
+    Applied {
+        /// The block's place.
+        sequence: SequenceNumber,
+        /// The state root after it, if asked for by [`Block::checkpoint`].
+        root: Option<Digest>,
+    },
+    /// The host has fetched and installed the state of a stable checkpoint.
+    Restored {
+        /// The checkpoint, as asked for by [`Effect::FetchState`].
+        certificate: CheckpointCertificate,
+    },
+}
+
+/// A timer. It carries the view it belongs to, so that one that fires late is recognised and ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The work that the replica watches in this view has not been done.
+    Progress(View),
+    /// A quorum wants this view and its primary has not opened it.
+    NewView(View),
+    /// This view's primary has executed batches that no checkpoint covers.
+    Seal(View),
+    /// Time to tell the others where this replica stands.
+    Status,
+    /// Bodies that were asked for, or waited for, have not arrived.
+    Fetch,
+    /// The group is ahead and its blocks have not arrived.
+    CatchUp,
+}
+
+/// Who is to get a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Every replica, oneself included.
+    All,
+    /// Every replica but oneself.
+    Others,
+    /// One replica.
+    One(ReplicaId),
+}
+
+/// A committed batch with everything needed to execute and to audit it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    /// The batch.
+    pub batch: Batch,
+    /// The bodies of its requests, in order.
+    pub requests: Vec<Request>,
+    /// Proof that it is committed; it names the sequence number.
+    pub certificate: CommitCertificate,
+    /// Whether the state root after it is wanted.
+    pub checkpoint: bool,
+}
+
+impl Block {
+    /// Its place in the order.
+    pub fn sequence(&self) -> SequenceNumber {
+        self.certificate.vote().sequence
+    }
+}
+
+/// What the host is to do, once the records of the step are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Sign and send.
+    Send(Recipients, Outgoing),
+    /// Execute the block, answer its clients, keep it for audit, and say [`Input::Applied`]. Blocks come in order,
+    /// without a gap, each once.
+    Deliver(Block),
+    /// Call back with [`Input::Timeout`] after so many milliseconds. Setting a timer again moves it.
+    SetTimer(Timer, u64),
+    /// Forget a timer.
+    CancelTimer(Timer),
+    /// A checkpoint has become stable and covers what this replica has executed. The log may be compacted behind it.
+    Stable(CheckpointCertificate),
+    /// The group is ahead, beyond what its members can replay: fetch the state of this checkpoint from the others, then
+    /// say [`Input::Restored`]. A later one replaces an earlier one.
+    FetchState(CheckpointCertificate),
+    /// A member has contradicted itself. Keep the proof.
+    Accuse(ReplicaId, Evidence),
+    /// A message was ignored.
+    Ignored(Source, Ignored),
+    /// The replica has entered a view.
+    Entered(View),
+    /// Something happened that cannot happen while at most f members are malicious and this one works. Stop, and tell
+    /// the operator.
+    Halt(Fault),
+}
+
+/// Why a replica stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Fault {
+    /// A quorum vouches for another state than this replica computed.
+    #[error(
+        "this replica diverged: after sequence number {sequence} its state root is {ours}, while a quorum of members signed \
+         {theirs}. Its execution or its disk is at fault. Keep its data directory for inspection, and start it with \
+         --recover to rejoin from the others' state"
+    )]
+    Diverged {
+        /// Where.
+        sequence: SequenceNumber,
+        /// What this replica computed.
+        ours: Digest,
+        /// What the quorum signed.
+        theirs: Digest,
+    },
+    /// The same blocks gave another state than before the restart.
+    #[error(
+        "executing the same blocks again gave another state: after sequence number {sequence} the root is {now}, and before \
+         the restart this replica vouched for {before}. Its execution or its disk is at fault. Keep its data directory for \
+         inspection, and start it with --recover to rejoin from the others' state"
+    )]
+    Inconsistent {
+        /// Where.
+        sequence: SequenceNumber,
+        /// What it vouched for.
+        before: Digest,
+        /// What it computed now.
+        now: Digest,
+    },
+    /// Two certificates commit different batches for one slot.
+    #[error(
+        "two valid certificates commit different batches at sequence number {sequence}: more than f members are malicious, \
+         and the ledger can no longer be trusted. Keep all data directories"
+    )]
+    Broken {
+        /// Where.
+        sequence: SequenceNumber,
+    },
+}
+
+/// What came out of a step. See the head of this module.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use = "a step that is not persisted has not happened"]
+pub struct Ready {
+    records: Vec<Record>,
+    effects: Vec<Effect>,
+}
+
+/// Where records become durable.
+pub trait Log {
+    /// Why that failed. It is fatal: what happened to the records is not known.
+    type Error;
+
+    /// Appends the records as one unit, and returns when they will survive a crash.
+    ///
+    /// # Errors
+    /// If that cannot be promised. The host must stop.
+    fn append(&mut self, records: &[Record]) -> Result<(), Self::Error>;
+}
+
+impl Ready {
+    /// Puts the outcome of a later step behind this one.
+    pub fn join(&mut self, later: Self) {
+        self.records.extend(later.records);
+        self.effects.extend(later.effects);
+    }
+
+    /// Makes the records durable, and only then hands out the effects.
+    ///
+    /// # Errors
+    /// The log's. No effect has become visible.
+    pub fn persist<L: Log>(self, log: &mut L) -> Result<Vec<Effect>, L::Error> {
+        if !self.records.is_empty() {
+            log.append(&self.records)?;
+        }
+        Ok(self.effects)
+    }
+
+    /// Whether there is nothing to keep and nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.effects.is_empty()
+    }
+
+    pub(crate) fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn send(&mut self, to: Recipients, message: Outgoing) {
+        self.effects.push(Effect::Send(to, message));
+    }
+
+    pub(crate) fn ignore(&mut self, source: Source, reason: Ignored) {
+        self.effects.push(Effect::Ignored(source, reason));
+    }
+}
+
+/// A block as it is kept for audit and read back after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StoredBlock {
+    /// A quorum of commits.
+    pub commits: crate::certificate::Endorsed<crate::message::Commit>,
+    /// The batch.
+    pub batch: Batch,
+    /// The bodies of its requests, in order.
+    pub requests: Vec<bezant_types::Signed<bezant_types::Bundle>>,
+}
+
+impl Block {
+    /// The form that is stored.
+    pub fn to_stored(&self) -> StoredBlock {
+        StoredBlock {
+            commits: self.certificate.as_endorsed().clone(),
+            batch: self.batch.clone(),
+            requests: self.requests.iter().map(|request| request.as_signed().clone()).collect(),
+        }
+    }
+}
