@@ -208,20 +208,27 @@ impl<D: Disk> Segments<D> {
             .ok_or_else(|| self.hole(number, place.offset, place.index, Proof::Index))
     }
 
-    /// Goes on writing behind the frames that were found in the last file. What lies behind them is overwritten with
-    /// zeros first, so that a frame that was cut can never come back to life behind a new one; and everything is synced,
-    /// since what was found may have come from the page cache of a process that died before its sync.
+    /// Goes on writing behind the frames that were found in the last file.
+    ///
+    /// What lies behind them is overwritten with zeros first, so that a frame that was cut can never come back to life
+    /// behind a new one. Those of them that no later frame vouches for are written once more: a process that died may
+    /// not have synced them, or its sync may have failed, and then the kernel shows pages that it will never write.
+    /// Writing the same bytes over durable ones changes nothing, however it is torn.
     pub(crate) fn resume(&mut self, last: &Examined) -> Result<(), LogError> {
         let name = self.kind.name(last.head.number);
-        let end = last.end();
-        let zeros = vec![0; last.walk.residue - last.walk.end];
-        if !zeros.is_empty() {
-            self.attempt("cutting the torn tail", &name, |disk| disk.write_at(&name, end, &zeros))?;
+        let walk = &last.walk;
+        let vouched = walk.frames.last().map_or(walk.next, |(_, head)| head.synced);
+        let from = walk.frames.iter().find(|(_, head)| vouched <= head.index).map_or(walk.end, |(offset, _)| *offset);
+        let mut bytes = last.bytes[from..walk.end].to_vec();
+        bytes.resize(walk.residue - from, 0);
+        if !bytes.is_empty() {
+            let offset = SECTOR + from as u64;
+            self.attempt("cutting the torn tail", &name, |disk| disk.write_at(&name, offset, &bytes))?;
         }
         self.attempt("syncing", &name, |disk| disk.sync(&name))?;
-        self.current = Some(Current { head: last.head, end });
-        self.next = last.walk.next;
-        self.synced = last.walk.next;
+        self.current = Some(Current { head: last.head, end: last.end() });
+        self.next = walk.next;
+        self.synced = walk.next;
         Ok(())
     }
 

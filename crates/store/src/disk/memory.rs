@@ -17,7 +17,7 @@ pub struct MemoryDisk(Arc<Mutex<State>>);
 /// What a crash does with the bytes that were written but not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
-    /// They survive: the process died, the machine did not.
+    /// They can still be read, and are still not synced: the process died, the machine did not.
     KeepsUnsynced,
     /// They are gone.
     LosesUnsynced,
@@ -93,15 +93,15 @@ impl MemoryDisk {
     /// The machine crashes, now or when it stopped, and comes up again with all faults mended.
     pub fn restart(&self, crash: Crash) {
         let mut state = self.state();
+        state.stop_at = None;
+        state.fail_sync_at = None;
+        state.capacity = None;
         let mut coin = Coin(match crash {
             Crash::TearsUnsynced { seed } => seed,
-            Crash::KeepsUnsynced | Crash::LosesUnsynced => 0,
+            Crash::LosesUnsynced => 0,
+            Crash::KeepsUnsynced => return,
         });
-        let mut keeps = || match crash {
-            Crash::KeepsUnsynced => true,
-            Crash::LosesUnsynced => false,
-            Crash::TearsUnsynced { .. } => coin.toss(),
-        };
+        let mut keeps = || matches!(crash, Crash::TearsUnsynced { .. }) && coin.toss();
         state.files.retain(|_, file| file.name == Name::Durable || keeps());
         for file in state.files.values_mut() {
             let grown = file.written.len > file.durable.len && keeps();
@@ -119,9 +119,6 @@ impl MemoryDisk {
             file.written = file.durable.clone();
             file.name = Name::Durable;
         }
-        state.stop_at = None;
-        state.fail_sync_at = None;
-        state.capacity = None;
     }
 
     /// All files together may have this many bytes; what would make them more fails as on a full disk, half done.
