@@ -5,3 +5,4 @@
 
 pub mod resp;
 pub mod transport;
+pub mod wire;
