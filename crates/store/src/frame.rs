@@ -269,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_out_of_its_turn_ends_the_walk() {
+        let mut bytes = encode(seed(), 0, 0, &[b"a"]);
+        bytes.extend(encode(seed(), 2, 1, &[b"c"]));
+        let walk = walk(seed(), &bytes, 0);
+        assert_eq!((walk.next, walk.frames.len(), walk.proof, walk.residue), (1, 1, None, bytes.len()));
+    }
+
+    #[test]
+    fn a_sector_without_its_marker_belongs_to_no_frame() {
+        let mut bytes = encode(seed(), 0, 0, &[[0u8; 2000]]);
+        assert!(check(seed(), &bytes).is_some());
+        bytes[SECTOR as usize] = START;
+        assert_eq!(check(seed(), &bytes), None);
+    }
+
+    #[test]
     fn a_length_beyond_the_bytes_is_refused_before_anything_is_allocated() {
         let mut bytes = encode(seed(), 0, 0, &[b"vote"]);
         bytes[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
