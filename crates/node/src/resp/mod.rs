@@ -20,4 +20,5 @@ mod request;
 mod tests;
 
 pub use reply::{Protocol, Reply};
+pub(crate) use request::parse_integer;
 pub use request::{Command, Limits, Parsed, Parser, ProtocolError, TooLarge, encode_command};

@@ -4,7 +4,6 @@ use bytes::{Buf, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::request::parse_integer;
 use super::*;
 
 const LIMITS: Limits = Limits { arguments: 64, argument_bytes: 256, command_bytes: 2048 };
