@@ -41,6 +41,8 @@ mod mesh;
 mod node;
 mod outbox;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 
