@@ -108,7 +108,7 @@ impl StateStore {
             Ok(builder.create(path)?)
         })?;
         let store = Self { path: path.to_owned(), database };
-        match store.guarded("reading", || store.stored_head())? {
+        match guarded(path, "reading", || store.stored_head())? {
             None => store.transact("making", |transaction| {
                 transaction.open_table(ABOUT)?.insert(HEAD, FORMAT.seal(&identity).as_slice())?;
                 transaction.open_table(ENTRIES)?;
@@ -170,7 +170,7 @@ impl StateStore {
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Disk`].
     pub fn load(&self) -> Result<Option<Saved>, StateError> {
-        self.guarded("reading", || {
+        guarded(&self.path, "reading", || {
             let transaction = self.database.begin_read()?;
             let Some(meta) = transaction.open_table(ABOUT)?.get(META)?.map(|meta| meta.value().to_vec()) else {
                 return Ok(None);
@@ -199,44 +199,48 @@ impl StateStore {
         action: &'static str,
         act: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StateError> {
-        self.guarded(action, || {
+        // Not guarded against panics: the pages were checked on opening, and a panic here is the caller's own.
+        let attempt = || {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(redb::Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
             act(&transaction)?;
             Ok(transaction.commit()?)
-        })
-    }
-
-    fn guarded<T>(&self, action: &'static str, act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StateError> {
-        guarded(&self.path, action, act)
+        };
+        attempt().map_err(|error| explain(&self.path, action, error))
     }
 }
 
-/// Runs something on redb and says in our words what went wrong. A file whose pages were altered can make redb panic;
-/// that too is damage, and the operator is owed the remedy rather than a stack trace.
+/// Reads with redb. A file whose pages were altered can make it panic; that too is damage, and the operator is owed the
+/// remedy rather than a stack trace.
 fn guarded<T>(
     path: &Path,
     action: &'static str,
     act: impl FnOnce() -> Result<T, redb::Error>,
 ) -> Result<T, StateError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(result) => result.map_err(|error| explain(path, action, error)),
+        Err(_) => Err(StateError::Damaged {
+            path: path.display().to_string(),
+            cause: format!("while {action} it, the database panicked"),
+        }),
+    }
+}
+
+/// Says in our words what redb says.
+fn explain(path: &Path, action: &'static str, error: redb::Error) -> StateError {
     let path = path.display().to_string();
-    let Ok(result) = catch_unwind(AssertUnwindSafe(act)) else {
-        return Err(StateError::Damaged { path, cause: format!("{action} it, the database panicked") });
-    };
-    result.map_err(|error| {
-        if matches!(error, redb::Error::DatabaseAlreadyOpen) {
-            return StateError::InUse { path };
-        }
-        if matches!(error, redb::Error::PreviousIo) {
-            let cause = std::io::Error::other("an earlier read or write failed; start again to recover");
-            return StateError::Disk { path, action, cause };
-        }
-        match system_error(error) {
-            Ok(cause) => StateError::Disk { path, action, cause },
-            Err(damage) => StateError::Damaged { path, cause: damage.to_string() },
-        }
-    })
+    if matches!(error, redb::Error::DatabaseAlreadyOpen) {
+        return StateError::InUse { path };
+    }
+    if matches!(error, redb::Error::PreviousIo) {
+        let cause = std::io::Error::other("an earlier read or write failed; start again to recover");
+        return StateError::Disk { path, action, cause };
+    }
+    match system_error(error) {
+        Ok(cause) => StateError::Disk { path, action, cause },
+        Err(damage) => StateError::Damaged { path, cause: damage.to_string() },
+    }
 }
 
 /// What the system said, if it was the system that refused. For a file that is no database redb answers `InvalidData`

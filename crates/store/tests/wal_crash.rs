@@ -4,6 +4,8 @@
 //! Each run is several lives of one log. In the first life the stop is enumerated; in the later ones, recovery
 //! included, it is drawn from the seed, so that what an earlier crash left behind meets new writes and another crash.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use bezant_store::disk::memory::Crash;

@@ -1,5 +1,7 @@
 //! Damage that is no crash: it is found, named, left as it is, and comes with an instruction (rules W-5, W-7, W-8).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use bezant_store::disk::memory::Crash;

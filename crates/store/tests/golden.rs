@@ -1,0 +1,84 @@
+//! The formats on disk. A change of a hash here is a change of format: it needs a new version number in the head of the
+//! file, and a sentence on what becomes of the files that exist.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use bezant_store::wal::Settings;
+use bezant_store::{BlockStore, Disk, MemoryDisk, StateStore, Wal, write_key};
+use bezant_types::{Digest, SecretKey, SequenceNumber};
+use redb::ReadableDatabase as _;
+use support::identity;
+
+fn digest(disk: &MemoryDisk, name: &str) -> String {
+    let length = usize::try_from(disk.len(name).unwrap()).unwrap();
+    Digest::of_bytes(&disk.read_at(name, 0, length).unwrap()).to_string()
+}
+
+#[test]
+fn the_log() {
+    let disk = MemoryDisk::new();
+    let settings = Settings { segment_bytes: 8192, ..Settings::new(identity()) };
+    let mut log = Wal::create(disk.clone(), settings, &[b"first".to_vec()]).unwrap();
+    log.append(&[b"a".to_vec(), vec![], vec![7; 1000]]).unwrap();
+    log.append_and_sync(&[b"b".to_vec()]).unwrap();
+    log.append_and_sync(&[b"c".to_vec()]).unwrap();
+    assert_eq!(disk.list().unwrap(), ["0000000001.log"]);
+    let head = disk.read_at("0000000001.log", 0, 75).unwrap();
+    assert_eq!(head[..6], *b"BZWL\x01\x00");
+    assert_eq!(head[6..38], [7; 32], "identity");
+    assert_eq!(head[38..46], 1u64.to_le_bytes(), "number");
+    assert_eq!(head[46], 0, "stands for itself");
+    assert_eq!(head[47..55], 0u64.to_le_bytes(), "first frame");
+    assert_eq!(head[55..63], 0u64.to_le_bytes(), "end of the file before");
+    assert_eq!(head[63..71], 8192u64.to_le_bytes(), "size");
+    assert_eq!(head[71..75], crc32c::crc32c(&head[..71]).to_le_bytes());
+    assert_eq!(digest(&disk, "0000000001.log"), "bd762fdb38f9e0cdbce85f9f4dc35e02690178688866c2400895bd7c24da8d37");
+}
+
+#[test]
+fn the_block_store() {
+    let disk = MemoryDisk::new();
+    let mut store = BlockStore::open(disk.clone(), identity()).unwrap();
+    store.append(SequenceNumber::new(1), b"one").unwrap();
+    store.append(SequenceNumber::new(2), &[2; 700]).unwrap();
+    store.sync().unwrap();
+    store.begin_at(SequenceNumber::new(9)).unwrap();
+    store.append(SequenceNumber::new(9), b"nine").unwrap();
+    assert_eq!(disk.list().unwrap(), ["0000000001.blocks", "0000000002.blocks"]);
+    assert_eq!(disk.read_at("0000000001.blocks", 0, 6).unwrap(), *b"BZBL\x01\x00");
+    assert_eq!(digest(&disk, "0000000001.blocks"), "5f9452a199f55ea439848a16d7f2ee3c08e9ff0a6506f3ae7699b01eeab5b8f3");
+    assert_eq!(digest(&disk, "0000000002.blocks"), "245d57d33567651b1f33fffc0001752f6825cc73fc00edc2a64c4659f39cd79e");
+}
+
+#[test]
+fn a_key_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    write_key(&path, &SecretKey::from_seed([5; 32])).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(bytes[..6], *b"BZKY\x01\x00");
+    assert_eq!(
+        Digest::of_bytes(&bytes).to_string(),
+        "ca038d86a9a5ab69707e27f657f1757c838d2591b7ec0adff5b0650eab5ece36"
+    );
+}
+
+#[test]
+fn the_tables_of_the_state_store() {
+    // redb's own file format is redb's; ours is the tables and what is in them.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let store = StateStore::open(&path, identity()).unwrap();
+    store.save([([1; 32], Some(b"entry".to_vec()))].into_iter(), b"meta").unwrap();
+    drop(store);
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let about = transaction.open_table(redb::TableDefinition::<&str, &[u8]>::new("about")).unwrap();
+    let head = [b"BZST\x01\x00".as_slice(), &[7; 32]].concat();
+    assert_eq!(about.get_owned("head").unwrap().unwrap().value(), head);
+    assert_eq!(about.get_owned("meta").unwrap().unwrap().value(), b"meta");
+    let entries = transaction.open_table(redb::TableDefinition::<&[u8; 32], &[u8]>::new("entries")).unwrap();
+    assert_eq!(entries.get_owned(&[1; 32]).unwrap().unwrap().value(), b"entry");
+}
