@@ -25,8 +25,12 @@ impl Replica {
             }
             return;
         }
+        let (client, number) = (request.client(), request.number());
         if let Err(reason) = self.pool.admit(request) {
             out.ignore(None, reason);
+            if reason == Ignored::ClientQuota {
+                out.effect(Effect::Busy { client, number });
+            }
         }
     }
 

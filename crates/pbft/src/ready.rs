@@ -15,7 +15,7 @@
 
 use alloc::vec::Vec;
 
-use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, View};
+use bezant_types::{AccountId, Digest, ReplicaId, Request, RequestNumber, SequenceNumber, View};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::certificate::{CheckpointCertificate, CommitCertificate};
@@ -121,6 +121,13 @@ pub enum Effect {
     Accuse(ReplicaId, Evidence),
     /// A message was ignored.
     Ignored(Source, Ignored),
+    /// A client has too much waiting here. Tell it: it may try again later.
+    Busy {
+        /// Who.
+        client: AccountId,
+        /// With which request.
+        number: RequestNumber,
+    },
     /// The replica has entered a view.
     Entered(View),
     /// Something happened that cannot happen while at most f members are malicious and this one works. Stop, and tell

@@ -51,6 +51,8 @@ pub enum Record {
     Entered(Signed<NewView>),
     /// A checkpoint that it holds the proof of. Written when the log is compacted.
     Stable(Endorsed<Checkpoint>),
+    /// It has lost an earlier log, and does not know yet how far it may have voted.
+    LogLost,
     /// It has lost an earlier log and votes for nothing before a checkpoint at or above this is stable.
     SilentUntil(SequenceNumber),
 }

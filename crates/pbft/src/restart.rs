@@ -153,6 +153,7 @@ impl Replica {
                     self.ahead = Some(certificate);
                 }
             }
+            Record::LogLost => self.silence = Silence::Asking(BTreeMap::new()),
             Record::SilentUntil(sequence) => {
                 self.silence = Silence::Until(sequence);
                 self.silence.on_stable(self.low());
@@ -279,7 +280,11 @@ impl Replica {
         let mut records = Vec::new();
         let stable = self.ahead.as_ref().or(self.stable.as_ref());
         records.extend(stable.map(|certificate| Record::Stable(certificate.as_endorsed().clone())));
-        records.extend(self.silence.until().map(Record::SilentUntil));
+        match &self.silence {
+            Silence::Voting => {}
+            Silence::Asking(_) => records.push(Record::LogLost),
+            Silence::Until(sequence) => records.push(Record::SilentUntil(*sequence)),
+        }
         // What prepared comes before the view in which it is carried forward; the proposals of the view come after.
         for (sequence, slot) in &self.slots {
             if let Some(certificate) = &slot.prepared {
