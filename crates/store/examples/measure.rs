@@ -5,9 +5,25 @@
 //! Measures in DIRECTORY (the current one if none is given; not a file system in memory, or the figures mean nothing)
 //! and removes what it made. The cases take turns, so that a busy neighbour disturbs all of them alike.
 //!
-//! One run on two cores of an AMD EPYC (Zen 5), ext4 on a virtual disk:
+//! One run on two cores of an AMD EPYC (Zen 5), ext4 on a virtual disk, other work at a load of 2 beside it:
 //!
-//! TABLE
+//! ```text
+//! append + sync   log p50   p99       growing file p50   p99
+//! 300 B            121 us   233 us         165 us   291 us
+//! 16 x 300 B       119 us   203 us         223 us   331 us
+//! 64 KiB           152 us   275 us         295 us   456 us
+//! compaction       688 us    48 ms   (11 of them)
+//! recovery of 30000 appends: 51 ms
+//! 10,000 blocks of 10 kB appended, one sync: 170 ms
+//! 10,000 blocks of 10 kB read in order: 118 ms
+//! state: 100,000 entries saved: 171 ms
+//! state: 1,000 of them changed: 15 ms
+//! state: opened, checked and loaded: 42 ms
+//! ```
+//!
+//! Five runs in a row gave 92 to 134 us for 300 B in the log and 123 to 182 us in a growing file; whenever a
+//! neighbour wrote much, the 99th percentiles of both rose to 4 or 8 ms. A group of 16 records costs as much as one
+//! record. The slow compaction is the first: it makes a new file, and the later ones write over an old one.
 
 use std::error::Error;
 use std::fs::{self, File};

@@ -38,6 +38,13 @@
 //! The block store obeys W-2, W-4, W-5, W-7 and W-9 as well. It is not needed for safety, so it is made when it is not
 //! there.
 //!
+//! # Order between the parts
+//!
+//! Each part is whole after a crash; that they fit together is the caller's doing, by this order at a checkpoint: sync
+//! the blocks up to it, then save the state, then compact the log. A crash between two of these leaves a log that
+//! reaches further back than it needs to, or blocks that the state has not caught up with, and both are replayed. The
+//! other way round would leave a gap that only peers can fill (hazards 62 and 63).
+//!
 //! # What this does not promise
 //!
 //! * The very last append that was synced, and what was synced together with it, is vouched for by nothing behind it.

@@ -8,6 +8,7 @@ use bezant_store::disk::memory::Crash;
 use bezant_store::wal::Settings;
 use bezant_store::{Disk, LogError, MemoryDisk, Proof, Wal};
 use bezant_types::Digest;
+use bezant_types::codec::DecodeError;
 use support::{Dice, identity, small_files};
 
 const FILE: &str = "0000000001.log";
@@ -102,6 +103,14 @@ fn a_file_that_was_cut_off_is_named() {
     short.write_at(FILE, 0, &bytes).unwrap();
     let error = open(&disk).unwrap_err();
     assert!(matches!(error, LogError::CutOff { found: 2048, expected: 65536, .. }), "{error}");
+}
+
+#[test]
+fn a_file_of_absurd_length_is_refused_before_it_is_read() {
+    let disk = log_of(3);
+    disk.clone().write_at(FILE, 3 << 40, b"x").unwrap();
+    let error = open(&disk).unwrap_err();
+    assert!(matches!(error, LogError::WrongFormat { source: DecodeError::TooLarge { .. }, .. }), "{error}");
 }
 
 #[test]
