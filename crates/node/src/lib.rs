@@ -5,5 +5,6 @@
 
 pub mod gateway;
 pub mod resp;
+pub mod saved;
 pub mod transport;
 pub mod wire;
