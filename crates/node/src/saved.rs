@@ -3,8 +3,8 @@
 //! One place, so that what the replica writes is what `verify` reads. Nothing here is believed because it was found on
 //! one's own disk: a block is checked against its certificate and a state against its root whenever they are loaded.
 
-use bezant_ledger::Header;
-use bezant_pbft::certificate::Endorsed;
+use bezant_ledger::{Header, State};
+use bezant_pbft::certificate::{CheckpointCertificate, Endorsed};
 use bezant_pbft::message::Checkpoint;
 use bezant_pbft::{Block, StoredBlock};
 use bezant_types::codec::{DecodeError, Format};
@@ -14,7 +14,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// The head of the state store's meta.
 pub const STATE: Format = Format { magic: *b"BZSM", version: 1 };
 /// The head of every block in the block store.
-pub const BLOCK: Format = Format { magic: *b"BZBL", version: 1 };
+pub const BLOCK: Format = Format { magic: *b"BZBK", version: 1 };
 
 /// What the entries in the state store are: the meta that is saved beside them, in the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -26,16 +26,21 @@ pub struct SavedState {
 }
 
 impl SavedState {
+    /// What to save beside the entries of `state`, which `certificate` vouches for.
+    pub fn of(state: &State, certificate: &CheckpointCertificate) -> Self {
+        Self { header: state.header(), certificate: certificate.as_endorsed().clone() }
+    }
+
     /// The bytes to save.
-    pub fn seal(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         STATE.seal(self)
     }
 
-    /// What [`Self::seal`] wrote.
+    /// What [`Self::encode`] wrote.
     ///
     /// # Errors
     /// [`DecodeError`] if these are other bytes.
-    pub fn open(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         STATE.open(bytes, MOST_STATE_BYTES)
     }
 }
@@ -84,20 +89,20 @@ mod tests {
 
     #[test]
     fn what_was_saved_is_read_back() {
-        assert_eq!(SavedState::open(&saved().seal()), Ok(saved()));
+        assert_eq!(SavedState::decode(&saved().encode()), Ok(saved()));
     }
 
     #[test]
     fn another_kind_of_bytes_is_no_saved_state_and_no_block() {
-        assert!(matches!(open_block(&saved().seal()), Err(DecodeError::WrongMagic { .. })));
-        let bytes = saved().seal();
-        assert_eq!(SavedState::open(&bytes[..bytes.len() - 1]), Err(DecodeError::Malformed));
-        assert!(matches!(SavedState::open(&vec![0; MOST_STATE_BYTES + 1]), Err(DecodeError::TooLarge { .. })));
+        assert!(matches!(open_block(&saved().encode()), Err(DecodeError::WrongMagic { .. })));
+        let bytes = saved().encode();
+        assert_eq!(SavedState::decode(&bytes[..bytes.len() - 1]), Err(DecodeError::Malformed));
+        assert!(matches!(SavedState::decode(&vec![0; MOST_STATE_BYTES + 1]), Err(DecodeError::TooLarge { .. })));
     }
 
     #[test]
     fn the_format_of_a_saved_state_is_a_decision() {
-        let golden = Digest::of_bytes(&saved().seal()).to_string();
+        let golden = Digest::of_bytes(&saved().encode()).to_string();
         assert_eq!(golden, "d96b51ef9dd9002757ae60fd545c3185b521a521025730f6dc9f9a559789d8b5");
     }
 
