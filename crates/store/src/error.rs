@@ -128,6 +128,8 @@ pub enum LogError {
 pub enum Proof {
     /// A later frame of the same file says so.
     Frame(u64),
+    /// The head of the same file says so: the file was born with it.
+    Head,
     /// The file after it says so.
     Segment(u64),
     /// It was whole when this process read it before.
@@ -138,6 +140,7 @@ impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Frame(index) => write!(f, "frame {index}"),
+            Self::Head => f.write_str("the head of this file"),
             Self::Segment(number) => write!(f, "file number {number}"),
             Self::Index => f.write_str("the index of this file"),
         }

@@ -49,7 +49,8 @@
 //!
 //! * The very last append that was synced, and what was synced together with it, is vouched for by nothing behind it.
 //!   If it rots while the replica is down it looks like a torn tail and is cut. To tell the two apart would take a
-//!   second synced write per turn.
+//!   second synced write per turn. (What a log was created with or compacted to is vouched for by the head of its
+//!   file.)
 //! * If the last file of the log is removed whole, the log ends before it. `lost-<n>/` is how to remove a log.
 //! * Checksums find accidents. Whoever can write to a home can forge anything in it, and holds its key besides.
 //!

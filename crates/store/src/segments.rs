@@ -76,6 +76,8 @@ pub(crate) struct Head {
     pub(crate) first: u64,
     /// The index that followed the last frame of the file before it.
     pub(crate) previous_end: u64,
+    /// All frames below this index were synced when it became visible; also those that it was born with.
+    pub(crate) synced: u64,
     /// The bytes it was made with.
     pub(crate) size: u64,
 }
@@ -180,6 +182,7 @@ impl<D: Disk> Segments<D> {
         let bytes = self.disk.read_at(&name, SECTOR, length).map_err(failed)?;
         let walk = frame::walk(self.seed(head.number), &bytes, head.first);
         let proof = match followed_by {
+            _ if walk.next < head.synced => Some(Proof::Head),
             Some(later) if walk.next < later.previous_end => Some(Proof::Segment(later.number)),
             // The row went on in another file: what this one holds behind its end was never a frame of it.
             Some(_) => None,
@@ -244,6 +247,7 @@ impl<D: Disk> Segments<D> {
             start: new.start,
             first: new.first,
             previous_end: self.next,
+            synced: new.first.saturating_add(u64::from(records.is_some())),
             size: new.size.max(needed),
         };
         let mut bytes = seal_head(self.kind, &head);
@@ -264,8 +268,8 @@ impl<D: Disk> Segments<D> {
         self.attempt("syncing", &name, |disk| disk.sync(&name))?;
         self.attempt("renaming", &name, |disk| disk.rename(&name, &final_name))?;
         self.current = Some(Current { head, end: bytes.len() as u64 });
-        self.next = new.first.saturating_add(u64::from(records.is_some()));
-        self.synced = self.next;
+        self.next = head.synced;
+        self.synced = head.synced;
         Ok(())
     }
 

@@ -25,16 +25,17 @@ fn the_log() {
     log.append_and_sync(&[b"b".to_vec()]).unwrap();
     log.append_and_sync(&[b"c".to_vec()]).unwrap();
     assert_eq!(disk.list().unwrap(), ["0000000001.log"]);
-    let head = disk.read_at("0000000001.log", 0, 75).unwrap();
+    let head = disk.read_at("0000000001.log", 0, 83).unwrap();
     assert_eq!(head[..6], *b"BZWL\x01\x00");
     assert_eq!(head[6..38], [7; 32], "identity");
     assert_eq!(head[38..46], 1u64.to_le_bytes(), "number");
     assert_eq!(head[46], 0, "stands for itself");
     assert_eq!(head[47..55], 0u64.to_le_bytes(), "first frame");
     assert_eq!(head[55..63], 0u64.to_le_bytes(), "end of the file before");
-    assert_eq!(head[63..71], 8192u64.to_le_bytes(), "size");
-    assert_eq!(head[71..75], crc32c::crc32c(&head[..71]).to_le_bytes());
-    assert_eq!(digest(&disk, "0000000001.log"), "bd762fdb38f9e0cdbce85f9f4dc35e02690178688866c2400895bd7c24da8d37");
+    assert_eq!(head[63..71], 1u64.to_le_bytes(), "born with frame 0");
+    assert_eq!(head[71..79], 8192u64.to_le_bytes(), "size");
+    assert_eq!(head[79..83], crc32c::crc32c(&head[..79]).to_le_bytes());
+    assert_eq!(digest(&disk, "0000000001.log"), "e8c6354913327797b5a8028a31f8ce3762851e6a49a28413369986b371367833");
 }
 
 #[test]
@@ -48,8 +49,8 @@ fn the_block_store() {
     store.append(SequenceNumber::new(9), b"nine").unwrap();
     assert_eq!(disk.list().unwrap(), ["0000000001.blocks", "0000000002.blocks"]);
     assert_eq!(disk.read_at("0000000001.blocks", 0, 6).unwrap(), *b"BZBL\x01\x00");
-    assert_eq!(digest(&disk, "0000000001.blocks"), "5f9452a199f55ea439848a16d7f2ee3c08e9ff0a6506f3ae7699b01eeab5b8f3");
-    assert_eq!(digest(&disk, "0000000002.blocks"), "245d57d33567651b1f33fffc0001752f6825cc73fc00edc2a64c4659f39cd79e");
+    assert_eq!(digest(&disk, "0000000001.blocks"), "8a1069658b7141e48d53fd3a09c8b5a0ee17107f2edde2a5d5e479094e5d8bc2");
+    assert_eq!(digest(&disk, "0000000002.blocks"), "4f9a8ddf0c368e93abedfee99402f70e5a5020bdbfe696fe06a5f84efbc26a2e");
 }
 
 #[test]
