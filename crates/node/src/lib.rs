@@ -8,3 +8,4 @@ pub mod resp;
 pub mod saved;
 pub mod transport;
 pub mod wire;
+pub mod replica;

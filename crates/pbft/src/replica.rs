@@ -222,6 +222,11 @@ impl Replica {
         }
     }
 
+    /// Its view.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
     /// Where this replica stands.
     pub fn report(&self) -> Report {
         Report {
