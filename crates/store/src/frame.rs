@@ -101,7 +101,7 @@ pub(crate) fn encode(seed: Seed, index: u64, synced: u64, records: &[impl AsRef<
 }
 
 /// The head of the whole and undamaged frame at the beginning of `bytes`, or `None` if there is none. Allocates
-/// nothing.
+/// nothing (rule W-9).
 pub(crate) fn check(seed: Seed, bytes: &[u8]) -> Option<Head> {
     let mut first = bytes.get(..SECTOR as usize)?.iter().copied();
     if first.next() != Some(START) {

@@ -173,7 +173,7 @@ impl<D: Disk> Segments<D> {
         Ok(head)
     }
 
-    /// Reads a file and finds its frames. `followed_by` is the head of the next file, if there is one.
+    /// Rule W-5: reads a file and finds its frames, and refuses it if one that had been synced is damaged. `followed_by` is the head of the next file, if there is one.
     pub(crate) fn examine(&self, head: Head, followed_by: Option<&Head>) -> Result<Examined, LogError> {
         let name = self.kind.name(head.number);
         let failed = |source| LogError::Disk { path: self.disk.path(&name), action: "reading", source };
@@ -211,7 +211,7 @@ impl<D: Disk> Segments<D> {
             .ok_or_else(|| self.hole(number, place.offset, place.index, Proof::Index))
     }
 
-    /// Goes on writing behind the frames that were found in the last file.
+    /// Rules W-3 and W-4: goes on writing behind the frames that were found in the last file.
     ///
     /// What lies behind them is overwritten with zeros first, so that a frame that was cut can never come back to life
     /// behind a new one. Those of them that no later frame vouches for are written once more: a process that died may
@@ -235,7 +235,7 @@ impl<D: Disk> Segments<D> {
         Ok(())
     }
 
-    /// Begins the next file. Whatever the current one holds is synced first. If `records` are given they are the new
+    /// Rule W-6: begins the next file. Whatever the current one holds is synced first. If `records` are given they are the new
     /// file's first frame, and file and frame become visible together or not at all.
     pub(crate) fn begin(&mut self, new: New, records: Option<&[impl AsRef<[u8]>]>) -> Result<(), LogError> {
         self.sync()?;
@@ -325,7 +325,7 @@ impl<D: Disk> Segments<D> {
         Seed::new(self.identity.as_bytes(), number)
     }
 
-    /// Does something to the disk. The first failure is the last attempt: hazard 61.
+    /// Rule W-7: does something to the disk. The first failure is the last attempt (hazard 61).
     fn attempt(
         &mut self,
         action: &'static str,

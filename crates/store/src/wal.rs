@@ -4,7 +4,7 @@
 //! [`Wal::sync`] makes all of them durable. The log is cut short by [`Wal::compact`], which begins it anew with records
 //! that stand for all that came before.
 //!
-//! # Three ways to begin
+//! # Three ways to begin (rule W-8)
 //!
 //! [`Wal::create`] makes a log where there is none, [`Wal::open`] opens one that exists, and neither does the other's
 //! work: were a lost log silently replaced by a new one, the replica would vote again where it had voted before, with
