@@ -6,20 +6,20 @@
 //! busy for seconds.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 use bezant_types::{AccountId, Amount, Digest};
 
 use crate::item::{Item, Key};
-use crate::trie::{Leaf, Node, Update, merge};
+use crate::trie::{Draft, Node, Update, merge};
 
 /// The trie with what was written over it.
 #[derive(Clone)]
 pub(crate) struct Overlay {
     trie: Node,
-    slots: BTreeMap<Digest, Slot>,
+    /// What keys hold over what the trie says; `None` is nothing.
+    slots: BTreeMap<Digest, Option<Draft>>,
     totals: Totals,
     /// The inverses of this transaction's writes, and what the totals were before it.
     journal: Vec<Inverse>,
@@ -35,18 +35,11 @@ pub(crate) struct Totals {
     pub(crate) held: u128,
 }
 
-/// What a key holds, over what the trie says.
-#[derive(Clone)]
-struct Slot {
-    key: Key,
-    item: Option<Item>,
-}
-
 /// How to take back one write.
 #[derive(Clone)]
 enum Inverse {
     /// Put the slot back as it was.
-    Restore(Digest, Option<Slot>),
+    Restore(Digest, Option<Option<Draft>>),
     /// Shorten the entry's value to this length.
     Truncate(Digest, usize),
     /// Remove the grant.
@@ -70,7 +63,7 @@ impl Overlay {
     /// What the key of this digest holds.
     pub(crate) fn read(&self, at: &Digest) -> Option<&Item> {
         match self.slots.get(at) {
-            Some(slot) => slot.item.as_ref(),
+            Some(slot) => slot.as_ref().map(Draft::item),
             None => self.trie.get(at).map(|leaf| &leaf.item),
         }
     }
@@ -91,7 +84,7 @@ impl Overlay {
         let replaced = if item.is_none() && self.trie.get(&at).is_none() {
             self.slots.remove(&at)
         } else {
-            self.slots.insert(at, Slot { key, item })
+            self.slots.insert(at, item.map(|item| Draft::new(at, key, item)))
         };
         self.journal.push(Inverse::Restore(at, replaced));
     }
@@ -150,13 +143,8 @@ impl Overlay {
     /// Merges the overlay into the trie, and answers the trie.
     pub(crate) fn merge(&mut self) -> &Node {
         assert!(self.journal.is_empty(), "a checkpoint lies between transactions");
-        let updates: Vec<_> = mem::take(&mut self.slots)
-            .into_iter()
-            .map(|(key_hash, Slot { key, item })| Update {
-                key_hash,
-                leaf: item.map(|item| Arc::new(Leaf::at(key_hash, key, item))),
-            })
-            .collect();
+        let finish = |(key_hash, slot): (Digest, Option<Draft>)| Update { key_hash, leaf: slot.map(Draft::finish) };
+        let updates: Vec<_> = mem::take(&mut self.slots).into_iter().map(finish).collect();
         self.trie = merge(&self.trie, 0, &updates);
         debug_assert_eq!(self.trie.weight(), self.totals.bytes, "the running count of bytes is that of the content");
         &self.trie
@@ -166,11 +154,8 @@ impl Overlay {
     /// over the trie is no change, so nobody need take it back.
     fn entry_mut(&mut self, at: &Digest) -> (&mut Vec<AccountId>, &mut Vec<u8>) {
         let trie = &self.trie;
-        let slot = self.slots.entry(*at).or_insert_with(|| {
-            let leaf = trie.get(at).expect("the caller has seen that there is such an entry");
-            Slot { key: leaf.key.clone(), item: Some(leaf.item.clone()) }
-        });
-        match &mut slot.item {
+        let slot = self.slots.entry(*at).or_insert_with(|| trie.get(at).map(Draft::of));
+        match slot.as_mut().map(Draft::item_mut) {
             Some(Item::Entry { owner: _, grants, value }) => (grants, value),
             Some(Item::Balance(_) | Item::Window { .. }) | None => {
                 unreachable!("the caller has seen that there is such an entry")

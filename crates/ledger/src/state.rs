@@ -68,10 +68,10 @@ pub enum BadRecords {
         cause: DecodeError,
     },
     /// Two records for one key.
-    #[error("two records for the key {key:?}")]
+    #[error("two records for the key of digest {key_hash}")]
     KeyTwice {
-        /// Which key.
-        key: Key,
+        /// Which key, by its digest.
+        key_hash: Digest,
     },
 }
 
@@ -90,15 +90,14 @@ impl State {
         let mut updates = Vec::new();
         for (index, bytes) in records.into_iter().enumerate() {
             let (key, item) = parse_record(bytes.as_ref()).map_err(|cause| BadRecords::Damaged { index, cause })?;
-            let leaf = Leaf::new(key, item);
-            updates.push(Update { key_hash: leaf.key_hash, leaf: Some(Arc::new(leaf)) });
+            updates.push(Update::write(key, item));
         }
         updates.sort_unstable_by_key(|update| update.key_hash);
         for pair in updates.windows(2) {
-            if let [Update { leaf: Some(one), .. }, two] = pair
+            if let [one, two] = pair
                 && one.key_hash == two.key_hash
             {
-                return Err(BadRecords::KeyTwice { key: one.key.clone() });
+                return Err(BadRecords::KeyTwice { key_hash: one.key_hash });
             }
         }
         Ok(Self::new(header, merge(&Node::Empty, 0, &updates)))

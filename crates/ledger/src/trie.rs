@@ -32,9 +32,10 @@ pub(crate) enum Node {
 }
 
 /// One key with what it holds.
+#[derive(Clone)]
 pub(crate) struct Leaf {
-    pub(crate) key_hash: Digest,
     pub(crate) hash: Digest,
+    pub(crate) key_hash: Digest,
     pub(crate) key: Key,
     pub(crate) item: Item,
 }
@@ -137,18 +138,39 @@ impl Node {
 }
 
 impl Leaf {
-    pub(crate) fn new(key: Key, item: Item) -> Self {
-        Self::at(key.digest(), key, item)
-    }
-
-    /// As [`Self::new`] where the key's digest is already known.
-    pub(crate) fn at(key_hash: Digest, key: Key, item: Item) -> Self {
-        let hash = leaf_hash(&key_hash, &item.digest());
-        Self { key_hash, hash, key, item }
-    }
-
     pub(crate) fn weight(&self) -> u64 {
         self.key.weight() + self.item.weight()
+    }
+}
+
+/// A leaf that may still change: it is hashed when it enters a tree, and not with every write.
+#[derive(Clone)]
+pub(crate) struct Draft(Arc<Leaf>);
+
+impl Draft {
+    /// `key`, whose digest is `key_hash`, is to hold `item`.
+    pub(crate) fn new(key_hash: Digest, key: Key, item: Item) -> Self {
+        Self(Arc::new(Leaf { key_hash, hash: EMPTY_HASH, key, item }))
+    }
+
+    /// `leaf`, to be changed.
+    pub(crate) fn of(leaf: &Leaf) -> Self {
+        Self(Arc::new(leaf.clone()))
+    }
+
+    pub(crate) fn item(&self) -> &Item {
+        &self.0.item
+    }
+
+    pub(crate) fn item_mut(&mut self) -> &mut Item {
+        &mut Arc::make_mut(&mut self.0).item
+    }
+
+    /// The leaf, hashed.
+    pub(crate) fn finish(mut self) -> Arc<Leaf> {
+        let leaf = Arc::make_mut(&mut self.0);
+        leaf.hash = leaf_hash(&leaf.key_hash, &leaf.item.digest());
+        self.0
     }
 }
 

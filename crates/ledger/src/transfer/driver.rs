@@ -1,7 +1,6 @@
 //! The fetching side.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -15,7 +14,7 @@ use super::serve::SMALL_BYTES;
 use super::{Ignored, Lie, Moment, Progress, TransferFailed, TransferInput, TransferOutput};
 use crate::item::{Item, Key};
 use crate::state::{Header, State};
-use crate::trie::{EMPTY_HASH, Leaf, Node, Prefix, Update, graft, merge};
+use crate::trie::{EMPTY_HASH, Node, Prefix, Update, graft, merge};
 
 /// Fetches the state of a trusted root from peers that are not trusted.
 pub struct Transfer {
@@ -358,12 +357,12 @@ fn check_leaves(prefix: Prefix, hash: Digest, mut bytes: &[u8]) -> Result<Node, 
     let mut updates: Vec<Update> = Vec::new();
     while !bytes.is_empty() {
         let (key, item) = <(Key, Item)>::deserialize(&mut bytes).map_err(|_| Lie::MalformedRecords)?;
-        let leaf = Leaf::new(key, item);
-        let ascending = updates.last().is_none_or(|last| last.key_hash < leaf.key_hash);
-        if !ascending || !prefix.covers(&leaf.key_hash) {
+        let update = Update::write(key, item);
+        let ascending = updates.last().is_none_or(|last| last.key_hash < update.key_hash);
+        if !ascending || !prefix.covers(&update.key_hash) {
             return Err(Lie::MalformedRecords);
         }
-        updates.push(Update { key_hash: leaf.key_hash, leaf: Some(Arc::new(leaf)) });
+        updates.push(update);
     }
     let node = merge(&Node::Empty, prefix.len(), &updates);
     if node.hash() == hash { Ok(node) } else { Err(Lie::OtherRecords) }

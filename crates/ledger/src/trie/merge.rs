@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 
 use bezant_types::Digest;
 
-use super::{Leaf, Node, Prefix, Side};
+use super::{Draft, Leaf, Node, Prefix, Side};
+use crate::item::{Item, Key};
 
 /// What a key is to hold from now on: a leaf, or nothing.
 pub(crate) struct Update {
@@ -13,6 +14,12 @@ pub(crate) struct Update {
 }
 
 impl Update {
+    /// `key` is to hold `item`.
+    pub(crate) fn write(key: Key, item: Item) -> Self {
+        let key_hash = key.digest();
+        Self { key_hash, leaf: Some(Draft::new(key_hash, key, item).finish()) }
+    }
+
     fn node(&self) -> Node {
         self.leaf.as_ref().map_or(Node::Empty, |leaf| Node::Leaf(leaf.clone()))
     }
@@ -36,8 +43,11 @@ fn pass(node: &Node, depth: usize, updates: &[Update]) -> Node {
     let middle = updates.partition_point(|update| Side::of(&update.key_hash, depth) == Side::Left);
     let (to_left, to_right) = updates.split_at(middle);
     let (left, right) = node.split(depth);
+    // Read before going down, although needed only on the way up. The siblings of a path are seldom in the processor's
+    // cache, and these reads overlap with those further down; taking a reference, the first touch otherwise, waits.
+    let (old_left, old_right) = (left.hash(), right.hash());
     let (new_left, new_right) = (pass(left, depth + 1, to_left), pass(right, depth + 1, to_right));
-    if new_left.hash() == left.hash() && new_right.hash() == right.hash() {
+    if new_left.hash() == old_left && new_right.hash() == old_right {
         return node.clone();
     }
     Node::join(new_left, new_right)
