@@ -199,6 +199,8 @@ impl Replica {
             self.fetching.caught_up(out);
         }
         self.slots = self.slots.split_off(&low.next());
+        let (slots, recent) = (&self.slots, &self.recent);
+        self.placed.retain(|_, sequence| slots.contains_key(sequence) || recent.contains_key(sequence));
         self.roots = self.roots.split_off(&low);
         self.claims.advance(low, self.high());
         self.next = self.next.max(low.next());

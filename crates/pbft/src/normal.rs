@@ -17,37 +17,37 @@ impl Replica {
     /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and fills
     /// the slots that lack it.
     pub(crate) fn on_request(&mut self, request: Request, out: &mut Ready) {
-        let filled = self.supply(&request, out);
-        if self.placed.contains_key(&request.digest()) {
-            // Ordered already. If it was also executed, the host answers from the ledger.
-            if !filled {
-                out.ignore(None, Ignored::Duplicate);
-            }
-            return;
+        self.supply(&request, out);
+        let (client, number, digest) = (request.client(), request.number(), request.digest());
+        let place = self.placed.get(&digest).copied();
+        if place.is_some_and(|sequence| sequence <= self.delivered) {
+            // Committed already. Once it is executed, the host answers from the ledger.
+            return out.ignore(None, Ignored::Duplicate);
         }
-        let (client, number) = (request.client(), request.number());
         if let Err(reason) = self.pool.admit(request) {
             out.ignore(None, reason);
             if reason == Ignored::ClientQuota {
                 out.effect(Effect::Busy { client, number });
             }
         }
+        // A slot that is under way may hold it. If its view fails, the request is here to be proposed again.
+        let slot = place.and_then(|sequence| self.slots.get(&sequence));
+        let proposed =
+            slot.and_then(|slot| slot.payload(&slot.proposal?.digest)).and_then(|payload| payload.body(&digest));
+        if proposed.is_some() {
+            self.pool.mark_proposed(&digest);
+        }
     }
 
     /// Puts a body wherever a slot lacks it, and goes on with the slots that it completes.
-    fn supply(&mut self, request: &Request, out: &mut Ready) -> bool {
+    fn supply(&mut self, request: &Request, out: &mut Ready) {
         let lacking: BTreeSet<_> = self.incomplete();
-        let mut filled = false;
         for sequence in lacking {
             if self.slot_mut(sequence).supply(request) {
-                filled = true;
                 self.accept(sequence, out);
+                self.deliver(out);
             }
         }
-        if filled {
-            self.deliver(out);
-        }
-        filled
     }
 
     /// As primary: orders what waits, in as few batches as the pipeline leaves room for. Idle, a request is proposed at

@@ -30,8 +30,9 @@ use crate::replica::timers::Timers;
 use crate::transport::{ConnectionId, Mesh};
 use crate::wire::{PEER, PeerFrame, Refusal, TELL, Tell};
 
-/// The log is rewritten once it is larger than this and a checkpoint has become stable, in bytes.
-const COMPACT_ABOVE: u64 = 64 << 20;
+/// The log is rewritten once it is larger than this and a checkpoint has become stable, in bytes. Below the size of one of
+/// its files, so that in normal operation no turn waits for a new file to be zeroed.
+const COMPACT_ABOVE: u64 = 12 << 20;
 
 /// A replica at work.
 pub(super) struct Host {
