@@ -8,5 +8,6 @@ pub mod gateway;
 pub mod resp;
 pub mod saved;
 pub mod transport;
+pub mod verify;
 pub mod wire;
 pub mod replica;

@@ -1,0 +1,1 @@
+//! Every claim of this module, and for each what breaks it.
