@@ -1,2 +1,49 @@
-//! bezant
-fn main() {}
+//! What a contributor runs before a commit, and what continuous integration runs after it.
+//!
+//! * `cargo xtask tidy` reads the tree and says which of the house's rules it breaks.
+//! * `cargo xtask reflow` breaks comments and prose at 120 columns.
+//! * `cargo xtask licences` holds every dependency against `deny.toml`.
+//! * `cargo xtask gate` runs everything that continuous integration checks, in its order, with timings.
+
+use std::process::ExitCode;
+
+mod gate;
+mod licences;
+mod reflow;
+mod source;
+mod spdx;
+mod tidy;
+mod tree;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  tidy       the house's rules: layering, text, rule numbers, links
+  reflow [FILE...]
+             breaks comments and prose at 120 columns, where a line is longer
+  licences   licences and sources of all dependencies, against deny.toml
+  gate       all that continuous integration checks: format, tidy, clippy, documentation, licences, tests
+  gate FROM  the same, from a stage on: fmt, tidy, clippy, doc, licences, test";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["tidy"] => tidy::run(),
+        ["reflow", names @ ..] => reflow::run(names),
+        ["licences"] => licences::run(),
+        ["gate"] => gate::run(None),
+        ["gate", from] => gate::run(Some(from)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
