@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Signed};
 
+use crate::catch_up::Fetching;
 use crate::certificate::{CheckpointCertificate, CommitCertificate, NotACertificate, PreparedCertificate};
 use crate::config::Config;
 use crate::message::{Checkpoint, PrePrepare, Status};
@@ -248,6 +249,11 @@ impl Replica {
 
     /// Says again what this replica had said and may not have been heard to say.
     pub(crate) fn on_start(&mut self, out: &mut Ready) {
+        // What replaying asked of the host was never asked.
+        self.fetching = Fetching::default();
+        if self.ahead.is_some() {
+            self.on_behind(out);
+        }
         if self.silence.may_vote() {
             for (sequence, root) in &self.roots {
                 if self.low() < *sequence {
