@@ -26,5 +26,5 @@ mod units;
 pub use error::{Error, ForeignKey};
 pub use genesis_file::{read_genesis, write_genesis};
 pub use homes::{CLIENT_CONFIG, ClientConfig, ReplicaConfig};
-pub use init::{InitClient, InitOptions, Network, init};
+pub use init::{InitClient, InitOptions, Network, client_home, init, replica_home};
 pub use key_file::{generate_key, read_key, write_key};

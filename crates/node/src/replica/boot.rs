@@ -17,6 +17,7 @@ use bezant_types::codec::DecodeError;
 use bezant_types::{AccountId, Digest, Genesis, ReplicaId, SecretKey, SequenceNumber};
 
 use crate::saved::{SavedState, identity, open_block};
+use crate::transport::Limits;
 
 /// What a replica is started with.
 pub struct ReplicaOptions {
@@ -28,6 +29,8 @@ pub struct ReplicaOptions {
     pub key: SecretKey,
     /// Where it listens, if not where the genesis says that it can be reached.
     pub listen: Option<String>,
+    /// What peers may cost it.
+    pub limits: Limits,
     /// Whether it has its log.
     pub resume: Resume,
 }

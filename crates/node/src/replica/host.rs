@@ -23,7 +23,7 @@ use crate::replica::executor::{Done, Executor, ExecutorError, Task};
 use crate::replica::saver::{Saver, SaverError};
 use crate::replica::seen::Seen;
 use crate::replica::timers::Timers;
-use crate::transport::{ConnectionId, Event, From as Sender, Limits, Mesh, MeshConfig, listen};
+use crate::transport::{ConnectionId, Event, From as Sender, Mesh, MeshConfig, listen};
 use crate::wire::{ASK, Ask, PEER, PeerFrame};
 
 /// The most events of one turn.
@@ -57,10 +57,9 @@ pub enum ReplicaError {
 /// [`ReplicaError`] says why it stopped and what to do.
 pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) -> Result<(), ReplicaError> {
     let booted = boot(&options)?;
-    let ReplicaOptions { home, genesis, key, listen: address, .. } = options;
+    let ReplicaOptions { home, genesis, key, listen: address, limits, .. } = options;
     let own = genesis.replicas()[booted.id.index()].address.clone();
     let listener = listen(address.as_deref().unwrap_or(&own))?;
-    let limits = Limits::for_network(genesis.parameters());
     let config = MeshConfig { genesis: genesis.clone(), key: key.clone(), listener, limits };
     let (mesh, mut events) = Mesh::start(config).await?;
 
