@@ -18,6 +18,7 @@ use super::event::{Event, From, Reason, Refusal};
 use super::gate::Gate;
 use super::inbox::EVENT_OVERHEAD;
 use super::node::Node;
+use super::notices::Notices;
 use super::registry::{ClientPlace, Place, Registry, ReplicaPlace};
 use super::tls::Channel;
 use super::wire::{Intake, read_frames, write_frames};
@@ -26,6 +27,7 @@ use super::wire::{Intake, read_frames, write_frames};
 /// aborted instead, they end with it.
 pub(super) async fn accept_all(listener: TcpListener, node: Arc<Node>, registry: Arc<Registry>, stop: Arc<Notify>) {
     let mut gate = Gate::new(node.limits.handshakes_per_second, node.limits.pending_handshakes);
+    let mut notices = Notices::default();
     let mut handshakes = JoinSet::new();
     let mut connections = JoinSet::new();
     loop {
@@ -41,11 +43,11 @@ pub(super) async fn accept_all(listener: TcpListener, node: Arc<Node>, registry:
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(finished) = handshakes.join_next() => {
-                if let Ok(Some(admitted)) = finished {
-                    connections.spawn(run(admitted, node.clone(), registry.clone()));
-                }
-            }
+            Some(finished) = handshakes.join_next() => match finished {
+                Ok(Ok(admitted)) => drop(connections.spawn(run(admitted, node.clone(), registry.clone()))),
+                Ok(Err((address, reason))) => notices.refused(&address, &reason, Instant::now()),
+                Err(_) => tracing::debug!("a handshake gave its place to a newer one"),
+            },
             Some(_) = connections.join_next() => (),
             () = stop.notified() => break,
         }
@@ -68,27 +70,18 @@ enum Seat {
     Client(AccountId, ClientPlace),
 }
 
+/// A peer that may exchange frames, or why not.
 async fn handshake(
     socket: TcpStream,
     address: SocketAddr,
     node: Arc<Node>,
     registry: Arc<Registry>,
-) -> Option<Admitted> {
+) -> Result<Admitted, (SocketAddr, Reason)> {
     let patience = node.limits.handshake_timeout;
-    let outcome = match timeout(patience, admit(socket, &node, &registry)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Reason::SlowHandshake(patience.as_millis())),
-    };
-    match outcome {
-        Ok((channel, seat)) => Some(Admitted { address, channel, seat }),
-        Err(Reason::Unwelcome(refusal)) => {
-            tracing::warn!("refused {address}: {refusal}");
-            None
-        }
-        Err(reason) => {
-            tracing::info!("no connection with {address}: {reason}");
-            None
-        }
+    match timeout(patience, admit(socket, &node, &registry)).await {
+        Ok(Ok((channel, seat))) => Ok(Admitted { address, channel, seat }),
+        Ok(Err(reason)) => Err((address, reason)),
+        Err(_) => Err((address, Reason::SlowHandshake(patience.as_millis()))),
     }
 }
 
@@ -110,11 +103,12 @@ async fn run(admitted: Admitted, node: Arc<Node>, registry: Arc<Registry>) {
         Seat::Replica(id, seat) => {
             let from = From::Replica(id);
             tracing::info!(%address, "{from} is connected to us");
-            let mut reason = converse(channel, from, &seat.place, node.limits.replica_frame, &node).await;
+            let reason = converse(channel, from, &seat.place, node.limits.replica_frame, &node).await;
             if reason == Reason::ShutDown && registry.is_replaced(&seat) {
-                reason = Reason::Replaced;
+                tracing::warn!(%address, "a connection of {from} was {}", Reason::Replaced);
+            } else {
+                tracing::info!(%address, "{from} is not connected to us any more: {reason}");
             }
-            tracing::info!(%address, "{from} is not connected to us any more: {reason}");
         }
         Seat::Client(account, seat) => {
             let from = From::Client(account, seat.place.id);

@@ -177,10 +177,11 @@ fn verdict(refusal: Option<&Refusal>) -> Vec<u8> {
     bytes
 }
 
-/// A peer's words, fit for a log: bounded by the frame they came in, and without control characters, which could rewrite
-/// a terminal.
+/// A peer's words, fit for a log: bounded by the frame they came in, and of printable characters only. Anything else could
+/// rewrite a terminal, or turn the line around.
 fn readable(words: &[u8]) -> String {
-    String::from_utf8_lossy(words).chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    let harmless = |char: char| char == ' ' || char == '…' || char.is_ascii_graphic();
+    String::from_utf8_lossy(words).chars().map(|char| if harmless(char) { char } else { '\u{fffd}' }).collect()
 }
 
 async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<(), Reason> {
@@ -308,10 +309,27 @@ mod tests {
         let (mut left, mut right) = duplex(4096);
         let hostile = async {
             send(&mut right, b"hello").await.unwrap();
-            send(&mut right, b"\x01go\x1b[2Jaway\n").await.unwrap();
+            send(&mut right, "\u{1}go\u{1b}[2Jaway\u{202e}\n".as_bytes()).await.unwrap();
         };
         let (greeted, ()) = tokio::join!(greet(&mut left, b"hello", |_| Ok(())), hostile);
-        assert_eq!(greeted, Err(Reason::Refused("go\u{fffd}[2Jaway\u{fffd}".into())));
+        assert_eq!(greeted, Err(Reason::Refused("go\u{fffd}[2Jaway\u{fffd}\u{fffd}".into())));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_hello_makes_a_panic_and_only_the_right_one_is_let_in(
+            position in 0usize..42,
+            value: u8,
+            length in 0usize..60,
+        ) {
+            let (door, good) = (keeper(1, 0), keeper(1, 2).hello());
+            let mut hello = good.clone();
+            hello.resize(length, value);
+            if let Some(byte) = hello.get_mut(position) {
+                *byte = value;
+            }
+            proptest::prop_assert_eq!(door.judge_any(key(2), &hello).is_ok(), hello == good);
+        }
     }
 
     #[test]

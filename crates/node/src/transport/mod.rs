@@ -10,7 +10,9 @@
 //! * no peer occupies more memory than its budget, no peer holds up the host or another peer, and nothing here waits
 //!   for a peer without a deadline.
 //!
-//! It does not promise that a frame arrives: the protocol repeats what matters.
+//! It does not promise that a frame arrives: the protocol repeats what matters. And it does not tell a peer that is slow
+//! from one that pretends to be: as long as there are signs of life the connection stays, and what does not fit the
+//! peer's queue is dropped.
 //!
 //! # Which connections there are
 //!
@@ -39,6 +41,7 @@ mod inbox;
 mod limits;
 mod mesh;
 mod node;
+mod notices;
 mod outbox;
 mod registry;
 #[cfg(test)]

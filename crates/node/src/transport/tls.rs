@@ -54,15 +54,20 @@ pub(super) struct Channel {
 impl Tls {
     /// Prepares both roles for the owner of `key`.
     pub(super) fn new(key: &SecretKey) -> Result<Self, rustls::Error> {
+        Self::showing(key.account(), key, vec![ALPN.to_vec()])
+    }
+
+    /// Shows the public key `shown` and signs with `key`. Only an impostor would show a key that is not its own.
+    fn showing(shown: AccountId, key: &SecretKey, protocols: Vec<Vec<u8>>) -> Result<Self, rustls::Error> {
         let provider = provider();
-        let identity = Arc::new(certified(key, &provider)?);
+        let identity = Arc::new(certified(shown, key, &provider)?);
         let judge = Arc::new(AnyEd25519Key { algorithms: provider.signature_verification_algorithms });
 
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(judge.clone())
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(identity.clone())));
-        server.alpn_protocols = vec![ALPN.to_vec()];
+        server.alpn_protocols = protocols.clone();
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         server.max_early_data_size = 0;
@@ -72,7 +77,7 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(judge)
             .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(identity)));
-        client.alpn_protocols = vec![ALPN.to_vec()];
+        client.alpn_protocols = protocols;
         client.resumption = Resumption::disabled();
         client.enable_early_data = false;
         client.enable_sni = false;
@@ -125,14 +130,14 @@ fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-fn certified(key: &SecretKey, provider: &CryptoProvider) -> Result<CertifiedKey, rustls::Error> {
+fn certified(shown: AccountId, key: &SecretKey, provider: &CryptoProvider) -> Result<CertifiedKey, rustls::Error> {
     let mut der = Zeroizing::new(Vec::with_capacity(PKCS8_HEAD.len() + 32));
     der.extend_from_slice(&PKCS8_HEAD);
     der.extend_from_slice(key.seed().as_slice());
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec()));
     // Loading consumes and wipes its copy; ours wipes itself.
     let signing = provider.key_provider.load_private_key(private)?;
-    Ok(CertifiedKey::new(vec![CertificateDer::from(spki_of(key.account()))], signing))
+    Ok(CertifiedKey::new(vec![CertificateDer::from(spki_of(shown))], signing))
 }
 
 fn spki_of(account: AccountId) -> Vec<u8> {
@@ -261,13 +266,52 @@ const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x2
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    fn key(seed: u8) -> SecretKey {
+        SecretKey::from_seed([seed; 32])
+    }
+
+    /// Connects two nodes over loopback, and says whom each believes to speak to.
+    async fn meet(server: Tls, client: Tls) -> (Result<AccountId, Reason>, Result<AccountId, Reason>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap());
+        let (dialled, accepted) = tokio::join!(dialled, listener.accept());
+        let (at_server, at_client) = tokio::join!(server.accept(accepted.unwrap().0), client.connect(dialled.unwrap()));
+        (at_server.map(|channel| channel.key), at_client.map(|channel| channel.key))
+    }
+
+    #[tokio::test]
+    async fn each_side_learns_the_others_key() {
+        let met = meet(Tls::new(&key(1)).unwrap(), Tls::new(&key(2)).unwrap()).await;
+        assert_eq!(met, (Ok(key(2).account()), Ok(key(1).account())));
+    }
+
+    #[tokio::test]
+    async fn whoever_shows_a_key_without_holding_it_gets_no_channel() {
+        let impostor = || Tls::showing(key(3).account(), &key(2), vec![ALPN.to_vec()]).unwrap();
+        let (at_server, _) = meet(Tls::new(&key(1)).unwrap(), impostor()).await;
+        assert!(matches!(at_server, Err(Reason::Channel(_))), "as a client: {at_server:?}");
+        let (_, at_client) = meet(impostor(), Tls::new(&key(1)).unwrap()).await;
+        assert!(matches!(at_client, Err(Reason::Channel(_))), "as a server: {at_client:?}");
+    }
+
+    #[tokio::test]
+    async fn another_application_protocol_is_refused() {
+        for protocols in [vec![], vec![b"bezant/2".to_vec()], vec![b"h2".to_vec()]] {
+            let other = || Tls::showing(key(2).account(), &key(2), protocols.clone()).unwrap();
+            assert!(meet(Tls::new(&key(1)).unwrap(), other()).await.0.is_err(), "{protocols:?} as a client");
+            assert!(meet(other(), Tls::new(&key(1)).unwrap()).await.1.is_err(), "{protocols:?} as a server");
+        }
+    }
 
     #[test]
     fn the_tls_library_derives_the_same_public_key_from_a_seed() {
         for seed in 0..32 {
-            let key = SecretKey::from_seed([seed; 32]);
-            let identity = certified(&key, &provider()).unwrap();
+            let key = key(seed);
+            let identity = certified(key.account(), &key, &provider()).unwrap();
             assert_eq!(identity.key.public_key().unwrap().as_ref(), spki_of(key.account()));
             assert_eq!(account_of(&identity.cert[0]), Some(key.account()));
         }

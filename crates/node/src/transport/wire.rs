@@ -274,6 +274,55 @@ mod tests {
         assert_eq!(writes.0, 1);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn however_the_network_cuts_them_frames_come_out_the_same(
+            sizes in proptest::collection::vec(0usize..40_000, 0..12),
+            cuts in proptest::collection::vec(1usize..9_000, 1..40),
+        ) {
+            let frames: Vec<_> = sizes.iter().enumerate().map(|(tag, size)| vec![tag as u8; *size]).collect();
+            let input: Vec<u8> = frames.iter().flat_map(|one| frame(one.len(), one.first().copied().unwrap_or(0))).collect();
+            let expected: Vec<_> = frames.into_iter().filter(|one| !one.is_empty()).collect();
+            let (found, reason) = read_cut(input, &cuts);
+            proptest::prop_assert!(found == expected);
+            proptest::prop_assert_eq!(reason, Reason::Closed);
+        }
+
+        #[test]
+        fn no_bytes_of_a_peer_make_a_panic(
+            input in proptest::collection::vec(0u8..8, 0..3_000),
+            cuts in proptest::collection::vec(1usize..900, 1..10),
+        ) {
+            read_cut(input, &cuts);
+        }
+    }
+
+    /// Reads what arrives in pieces of these sizes, over and over.
+    fn read_cut(input: Vec<u8>, cuts: &[usize]) -> (Vec<Vec<u8>>, Reason) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (near, mut far) = tokio::io::duplex(10_000);
+            let writing = async move {
+                let (mut rest, mut cuts) = (&input[..], cuts.iter().cycle());
+                while let Some(cut) = cuts.next().filter(|_| !rest.is_empty()) {
+                    let (piece, behind) = rest.split_at((*cut).min(rest.len()));
+                    // The reader may have left.
+                    if far.write_all(piece).await.is_err() {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                    rest = behind;
+                }
+            };
+            let budget = Budget::new(4 * LIMIT, None);
+            let mut frames = Vec::new();
+            let intake = Intake { limit: LIMIT, budget: &budget, idle_timeout: Duration::from_secs(10) };
+            let reading = read_frames(near, intake, |some| frames.extend(some.map(|one| one.to_vec())));
+            let (reason, ()) = tokio::join!(reading, writing);
+            (frames, reason)
+        })
+    }
+
     struct CountWrites(usize);
 
     impl AsyncWrite for CountWrites {
