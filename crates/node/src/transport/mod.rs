@@ -26,9 +26,9 @@
 //!
 //! # The way of a frame
 //!
-//! [`Mesh::send`] puts it into the peer's [`outbox`], [`Mesh::flush`] wakes the writer, which gathers all that the turn
-//! queued into one write ([`wire`]). At the other end it is read under the sender's budget, and waits in the sender's
-//! lane of the [`inbox`] for the host. Channel, identity and admission are [`tls`], [`door`] and [`gate`].
+//! [`Mesh::send`] puts it into the peer's `outbox`, [`Mesh::flush`] wakes the writer, which gathers all that the turn
+//! queued into one write (`wire`). At the other end it is read under the sender's budget, and waits in the sender's
+//! lane of the `inbox` for the host. Channel, identity and admission are `tls`, `door` and `gate`.
 
 mod accept;
 mod client_mesh;
