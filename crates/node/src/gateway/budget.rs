@@ -42,6 +42,30 @@ impl Budget {
         self.limit
     }
 
+    /// Whether more is held than there should be.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.used() > self.limit
+    }
+
+    /// Waits until no more is held than there should be.
+    pub(crate) async fn not_overdrawn(&self) {
+        self.freed_until(|| !self.is_overdrawn()).await;
+    }
+
+    /// Waits until `holds`, which is looked at whenever something is given back.
+    async fn freed_until(&self, mut holds: impl FnMut() -> bool) {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // Registered before looking, so that what is freed in between is not missed.
+            freed.as_mut().enable();
+            if holds() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     fn try_take(&self, bytes: usize) -> bool {
         let room = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_ok()
@@ -51,16 +75,8 @@ impl Budget {
 impl Share<'_> {
     /// Holds at least `bytes` from now on, once there is room.
     pub(crate) async fn grow(&mut self, bytes: usize) {
-        loop {
-            let freed = self.budget.freed.notified();
-            tokio::pin!(freed);
-            // Registered before looking, so that what is freed in between is not missed.
-            freed.as_mut().enable();
-            if self.try_grow(bytes) {
-                return;
-            }
-            freed.await;
-        }
+        let budget = self.budget;
+        budget.freed_until(|| self.try_grow(bytes)).await;
     }
 
     /// Holds at least `bytes` if there is room now.
@@ -127,9 +143,9 @@ mod tests {
         let mut one = budget.share();
         one.overdraw(150);
         let mut two = budget.share();
-        assert!(!two.try_grow(1));
-        one.shrink(10);
-        assert!(two.try_grow(90));
+        assert!(budget.is_overdrawn() && !two.try_grow(1));
+        one.give_back(140);
+        assert!(!budget.is_overdrawn() && two.try_grow(90));
     }
 
     #[tokio::test]
@@ -148,5 +164,6 @@ mod tests {
         assert!(!waiting.is_finished());
         one.shrink(50);
         waiting.await.unwrap();
+        budget.not_overdrawn().await;
     }
 }

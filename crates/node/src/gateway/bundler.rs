@@ -5,6 +5,10 @@
 //! large bundles by itself, and no timer ever delays a command. What waits goes at the latest when what is under way has
 //! been answered.
 //!
+//! **Not while answers pile up.** As long as clients that do not take their replies overdraw the [`super::budget`],
+//! nothing is sent, so that there are never more answers in memory than the budget and what is in flight. They are cut
+//! off soon, see [`super::connection`].
+//!
 //! **Never silence.** A submission has a deadline, and the native client keeps it. If it does not, its bundle is given up
 //! a moment later; and what waits behind lost bundles is answered after the same patience, with the comfort that it was
 //! not sent.
@@ -59,6 +63,7 @@ impl Bundler {
                     None => break,
                 },
                 Some(answered) = self.in_flight.join_next() => self.on_answered(answered),
+                () = self.around.budget.not_overdrawn(), if self.around.budget.is_overdrawn() => {}
                 () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => self.on_expiry(patience),
             }
         }
@@ -84,7 +89,7 @@ impl Bundler {
             count(&counters.failed_bundles, 1);
             tracing::warn!(%failure, commands, "a bundle failed");
         }
-        self.queue.settle(parts, outcome, Instant::now());
+        self.queue.settle(parts, outcome);
     }
 
     fn on_expiry(&mut self, patience: Duration) {
@@ -101,6 +106,7 @@ impl Bundler {
         let (waiting, slots) = (self.queue.commands(), self.around.options.bundles_in_flight);
         let busy = self.in_flight.len();
         match busy {
+            _ if self.around.budget.is_overdrawn() => false,
             0 => waiting > 0,
             _ if busy >= slots => false,
             _ => waiting > 0 && waiting * busy >= self.commands_in_flight,
@@ -141,3 +147,6 @@ async fn submit(
 
 /// How much later than its deadline the native client may answer before it is given up.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::budget::Share;
 use super::bundler::GRACE;
 use super::commands::{self, Fate, Order, OrderSize, Plan, Question, Rule, Session};
-use super::queue::{Failure, Group, Verdict};
+use super::queue::{Failure, Group, Settled, Wanted};
 use super::registry::{Surroundings, count};
 use super::seam::{Query, QueryError, Seconds};
 use crate::resp::{Command, Parsed, Parser, Protocol, Reply};
@@ -108,8 +108,7 @@ impl Connection<'_> {
         loop {
             let turn = self.gather();
             if !turn.is_empty() {
-                let replies = self.act(turn).await;
-                self.write(replies).await?;
+                self.act(turn).await?;
             }
             if self.session.fate == Fate::Closing {
                 return self.stream.shutdown().await;
@@ -165,15 +164,26 @@ impl Connection<'_> {
         turn
     }
 
-    /// Does what the turn holds, and encodes its replies in order.
-    async fn act(&mut self, turn: Turn) -> BytesMut {
+    /// Does what the turn holds, and writes its replies in order: all at once, or after each part if the group has to go
+    /// in parts.
+    async fn act(&mut self, turn: Turn) -> io::Result<()> {
         let Turn { items, orders, question, known_bytes } = turn;
-        let mut verdicts = self.execute(orders).await.into_iter();
+        let mut wanted = Wanted::from(orders);
+        let mut verdicts = Vec::new().into_iter();
         let mut out = BytesMut::with_capacity(known_bytes + items.len() * 16);
+        let mut parts = 0;
         for item in items {
             match item {
                 Item::Ready(reply, protocol) => reply.encode(protocol, &mut out),
                 Item::Ordered { rule, operations, protocol } => {
+                    if verdicts.as_slice().is_empty() && !wanted.orders.is_empty() {
+                        if parts > 0 {
+                            self.write(out.split()).await?;
+                        }
+                        parts += 1;
+                        let settled = self.execute(wanted).await;
+                        (verdicts, wanted) = (settled.verdicts.into_iter(), settled.rest);
+                    }
                     let reply = match verdicts.next().unwrap_or(Err(Failure::Malformed)) {
                         Ok(receipt) => rule.reply(receipt, operations),
                         Err(failure) => commands::failure(&failure),
@@ -185,20 +195,17 @@ impl Connection<'_> {
         if let Some((question, protocol)) = question {
             self.ask(question).await.encode(protocol, &mut out);
         }
-        out
+        self.write(out).await
     }
 
-    /// The verdicts on `orders`, as many as there are.
-    async fn execute(&self, orders: VecDeque<(Transaction, OrderSize)>) -> Vec<Verdict> {
-        if orders.is_empty() {
-            return Vec::new();
-        }
-        let (group, verdicts) = Group::new(orders, Instant::now());
+    /// The verdicts on the first commands, at least one, and what is left.
+    async fn execute(&self, wanted: Wanted) -> Settled {
+        let (group, settled) = Group::new(wanted, Instant::now());
         // If the bundler is gone, the missing verdicts are said to be missing.
         if self.links.groups.send(group).await.is_err() {
-            return Vec::new();
+            return Settled::default();
         }
-        verdicts.await.unwrap_or_default()
+        settled.await.unwrap_or_default()
     }
 
     async fn ask(&self, question: Question) -> Reply {
@@ -237,8 +244,8 @@ impl Connection<'_> {
     /// Where in the order we are: a checkpoint from here on covers everything that was acknowledged before.
     async fn height(&self) -> Result<bezant_types::SequenceNumber, Reply> {
         let Order { transaction, size, .. } = Order::height();
-        let mut verdicts = self.execute(VecDeque::from([(transaction, size)])).await;
-        match verdicts.pop().unwrap_or(Err(Failure::Malformed)) {
+        let mut settled = self.execute(VecDeque::from([(transaction, size)]).into()).await;
+        match settled.verdicts.pop().unwrap_or(Err(Failure::Malformed)) {
             Ok(receipt) => commands::height(&receipt).ok_or_else(|| commands::failure(&Failure::Malformed)),
             Err(failure) => Err(commands::failure(&failure)),
         }
@@ -313,7 +320,7 @@ impl Connection<'_> {
         Ok(self.input.len() - before)
     }
 
-    /// Writes all of `replies`. A client that does not take them is cut off.
+    /// Writes all of `replies`, as a rule with one call. What is left is charged to the budget until it is taken.
     async fn write(&mut self, replies: BytesMut) -> io::Result<()> {
         if replies.is_empty() {
             return Ok(());
@@ -329,11 +336,33 @@ impl Connection<'_> {
             return Ok(());
         }
         self.share.overdraw(replies.len());
-        // Time in proportion, or a slow reader of a large answer would be taken for one that stalls.
-        let patience = self.links.around.options.stall + Duration::from_millis(rest.len() as u64 / SLOWEST_PER_MS);
-        let taken = timeout(patience, self.stream.write_all(rest)).await;
+        let taken = self.write_slowly(rest).await;
         self.share.give_back(replies.len());
-        taken.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client does not take its replies"))?
+        taken
+    }
+
+    /// Writes to a client that does not take everything at once. It has to take something within [`super::Options::stall`],
+    /// sooner if others wait for the memory, and all of it at a least pace.
+    async fn write_slowly(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        let around = &self.links.around;
+        let cut = || io::Error::new(io::ErrorKind::TimedOut, "the client does not take its replies");
+        let stall = around.options.stall;
+        let deadline = Instant::now() + stall + Duration::from_millis(rest.len() as u64 / SLOWEST_PER_MS);
+        let mut taken = Instant::now();
+        while !rest.is_empty() {
+            match timeout(stall.min(PRESSED), self.stream.write(rest)).await {
+                Ok(written) => {
+                    rest = rest.get(written?..).unwrap_or_default();
+                    taken = Instant::now();
+                }
+                Err(_) if around.budget.is_overdrawn() || taken.elapsed() >= stall => return Err(cut()),
+                Err(_) => {}
+            }
+            if Instant::now() > deadline {
+                return Err(cut());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -398,5 +427,7 @@ const LARGEST_TURN: usize = 256 << 10;
 const MOST_COMMANDS: usize = 4096;
 /// A client takes its replies at 64 bytes a millisecond or faster.
 const SLOWEST_PER_MS: u64 = 64;
+/// How long a client may take nothing of its replies while others wait for the memory that they take.
+const PRESSED: Duration = Duration::from_secs(1);
 /// How long `INFO` waits for what the native client knows.
 const STATUS_PATIENCE: Duration = Duration::from_millis(250);

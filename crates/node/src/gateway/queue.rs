@@ -6,8 +6,9 @@
 //! All connections act as one client, and each bundle is one request of it. Bundles that are under way together are
 //! ordered as the primary likes: the later may be executed first. So a connection's unanswered commands must never be in
 //! two bundles at once, or `SET k 1`, `SET k 2` in one pipeline could leave 1. Inside a bundle the order is fixed. Hence
-//! the rule: a connection hands over one *group* at a time, which is what its pipeline held, and waits for all of its
-//! verdicts; and of a group only a prefix is under way, and the rest goes when the prefix is answered.
+//! the rule: a connection hands over one *group* at a time, which is what its pipeline held. As much of it as fits goes
+//! into one bundle; when that is answered, the verdicts and the rest go back to the connection, which hands the rest over
+//! again once its client has taken the replies. So a pipeline of large reads never piles up answers here either.
 //! Commands of different connections that overlap in time have no order, so any is right; a command that starts after
 //! another was answered goes into a bundle that is sent after that answer was in. That is linearizability.
 //!
@@ -18,8 +19,8 @@
 //!
 //! The genesis bounds the answers to one bundle, and nobody knows how long a value is before it was read. The queue
 //! bets on what it has seen lately. If the bet is lost, the ledger refuses what no longer fits, and did nothing of it;
-//! the refused part of a group is sent again by itself as long as that cannot change its meaning: everything behind the
-//! first refused command either was refused likewise, or only reads.
+//! the refused part of a group goes back to be sent again, in a bundle of its own, as long as that cannot change its
+//! meaning: everything behind the first refused command either was refused likewise, or only reads.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,12 +39,15 @@ pub(crate) type Verdict = Result<Receipt, Failure>;
 /// Why a command has no receipt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// It waited in vain for earlier ones to be answered, and was not sent: it was not executed.
+    /// It waited in vain for earlier ones to be answered, or for their replies to be taken: it was not executed.
     #[error(
-        "the group did not answer earlier commands for {}: this command was not sent and not executed",
+        "earlier commands were not answered for {}, so this one was not sent: it was not executed",
         Seconds(*.waited)
     )]
     NotSent { waited: Duration },
+    /// An earlier command of the same pipeline has no receipt, so this one was held back.
+    #[error("an earlier command of this pipeline failed, so this one was not sent: it was not executed")]
+    HeldBack,
     /// The native client did not keep its deadline.
     #[error("no answer within {}: the command may or may not have been executed", Seconds(*.waited))]
     Silent { waited: Duration },
@@ -55,45 +59,59 @@ pub(crate) enum Failure {
     Malformed,
 }
 
-/// What a connection wants executed, in order.
-#[derive(Debug)]
-pub(crate) struct Group {
-    /// Not answered yet, and not under way.
-    waiting: VecDeque<(Transaction, OrderSize)>,
-    verdicts: Vec<Verdict>,
-    reply: oneshot::Sender<Vec<Verdict>>,
-    since: Instant,
+/// What a connection wants executed, in order, and has not been answered.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) orders: VecDeque<(Transaction, OrderSize)>,
     company: Company,
 }
 
 /// Whether a bundle may hold anything besides this group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Company {
+    #[default]
     Any,
     None,
 }
 
+impl From<VecDeque<(Transaction, OrderSize)>> for Wanted {
+    fn from(orders: VecDeque<(Transaction, OrderSize)>) -> Self {
+        Self { orders, company: Company::Any }
+    }
+}
+
+/// What became of the first commands of a group, at least one, and what is to be handed over again.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) rest: Wanted,
+}
+
+/// What a connection has handed over.
+#[derive(Debug)]
+pub(crate) struct Group {
+    wanted: Wanted,
+    reply: oneshot::Sender<Settled>,
+    since: Instant,
+}
+
 impl Group {
-    /// A group, and where its verdicts will be. They are as many as `orders`, in their order.
-    pub(crate) fn new(
-        orders: VecDeque<(Transaction, OrderSize)>,
-        since: Instant,
-    ) -> (Self, oneshot::Receiver<Vec<Verdict>>) {
-        let (reply, verdicts) = oneshot::channel();
-        let answered = Vec::with_capacity(orders.len());
-        (Self { waiting: orders, verdicts: answered, reply, since, company: Company::Any }, verdicts)
+    /// A group, and where its verdicts will be.
+    pub(crate) fn new(wanted: Wanted, since: Instant) -> (Self, oneshot::Receiver<Settled>) {
+        let (reply, settled) = oneshot::channel();
+        (Self { wanted, reply, since }, settled)
     }
 
-    /// Nothing of it is left to be sent. Nobody listens any more if the connection has broken.
-    fn finish(self) {
-        let _ = self.reply.send(self.verdicts);
+    /// Gives verdicts and rest back. Nobody listens any more if the connection has broken.
+    fn settle(self, verdicts: Vec<Verdict>) {
+        let _ = self.reply.send(Settled { verdicts, rest: self.wanted });
     }
 
-    /// What was not sent will not be.
-    fn give_up(mut self, waited: Duration) -> usize {
-        let unsent = self.waiting.len();
-        self.verdicts.extend(self.waiting.drain(..).map(|_| Err(Failure::NotSent { waited })));
-        self.finish();
+    /// After these verdicts nothing more of the group is sent, for this reason.
+    fn give_up(mut self, mut verdicts: Vec<Verdict>, why: &Failure) -> usize {
+        let unsent = self.wanted.orders.len();
+        verdicts.extend(self.wanted.orders.drain(..).map(|_| Err(why.clone())));
+        self.settle(verdicts);
         unsent
     }
 }
@@ -131,13 +149,11 @@ pub(crate) struct Part {
     sent: Vec<(OrderSize, Option<Transaction>)>,
 }
 
-/// The groups that wait.
+/// The groups that wait, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: BundleLimits,
-    /// Those of which a prefix was answered. They go first, and are in order of `since`, as are the others.
-    resumed: VecDeque<Group>,
-    fresh: VecDeque<Group>,
+    groups: VecDeque<Group>,
     commands: usize,
     /// How many bytes the next value read is expected to have at most.
     expected_value: usize,
@@ -145,12 +161,12 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(limits: BundleLimits) -> Self {
-        Self { limits, resumed: VecDeque::new(), fresh: VecDeque::new(), commands: 0, expected_value: 0 }
+        Self { limits, groups: VecDeque::new(), commands: 0, expected_value: 0 }
     }
 
     pub(crate) fn push(&mut self, group: Group) {
-        self.commands += group.waiting.len();
-        self.fresh.push_back(group);
+        self.commands += group.wanted.orders.len();
+        self.groups.push_back(group);
     }
 
     /// How many commands wait.
@@ -160,16 +176,14 @@ impl Queue {
 
     /// When the group that has waited longest was queued.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.resumed.front().into_iter().chain(self.fresh.front()).map(|group| group.since).min()
+        self.groups.front().map(|group| group.since)
     }
 
     /// Answers every group that was queued at `before` or earlier, and says how many commands that were.
     pub(crate) fn expire(&mut self, before: Instant, waited: Duration) -> usize {
-        let mut unsent = 0;
-        for groups in [&mut self.resumed, &mut self.fresh] {
-            let count = groups.iter().take_while(|group| group.since <= before).count();
-            unsent += groups.drain(..count).map(|group| group.give_up(waited)).sum::<usize>();
-        }
+        let count = self.groups.iter().take_while(|group| group.since <= before).count();
+        let why = Failure::NotSent { waited };
+        let unsent = self.groups.drain(..count).map(|group| group.give_up(Vec::new(), &why)).sum();
         self.commands -= unsent;
         unsent
     }
@@ -179,31 +193,24 @@ impl Queue {
     pub(crate) fn take(&mut self) -> Option<Bundled> {
         let mut load = Load { limits: self.limits, expected_value: self.expected_value, size: OrderSize::default() };
         let mut bundle = Bundled { transactions: Vec::new(), parts: Vec::new() };
-        while let Some(mut group) = self.resumed.pop_front().or_else(|| self.fresh.pop_front()) {
+        while let Some(mut group) = self.groups.pop_front() {
+            let waiting = group.wanted.orders.len();
             if group.reply.is_closed() {
-                self.commands -= group.waiting.len();
+                self.commands -= waiting;
                 continue;
             }
-            let alone = group.company == Company::None;
-            if alone && !bundle.parts.is_empty() {
-                self.resumed.push_front(group);
-                break;
-            }
-            let mut sent = Vec::with_capacity(group.waiting.len());
-            while let Some((_, size)) = group.waiting.front() {
-                if !load.admit(size, bundle.transactions.is_empty()) {
-                    break;
-                }
-                let Some((transaction, size)) = group.waiting.pop_front() else { break };
-                sent.push((size, may_be_sent_again(&transaction, &size).then(|| transaction.clone())));
-                bundle.transactions.push(transaction);
-            }
-            self.commands -= sent.len();
-            let full = !group.waiting.is_empty();
+            let alone = group.wanted.company == Company::None;
+            let sent = if alone && !bundle.parts.is_empty() {
+                Vec::new()
+            } else {
+                load.fill(&mut group, &mut bundle.transactions)
+            };
             if sent.is_empty() {
-                self.resumed.push_front(group);
+                self.groups.push_front(group);
                 break;
             }
+            self.commands -= waiting;
+            let full = sent.len() < waiting;
             bundle.parts.push(Part { group, sent });
             if full || alone {
                 break;
@@ -212,8 +219,8 @@ impl Queue {
         (!bundle.parts.is_empty()).then_some(bundle)
     }
 
-    /// Hands the outcome of a bundle to the groups it was made of.
-    pub(crate) fn settle(&mut self, parts: Vec<Part>, outcome: Result<Vec<Receipt>, Failure>, now: Instant) {
+    /// Hands the outcome of a bundle to the groups that it was made of.
+    pub(crate) fn settle(&mut self, parts: Vec<Part>, outcome: Result<Vec<Receipt>, Failure>) {
         let sent: usize = parts.iter().map(|part| part.sent.len()).sum();
         let outcome =
             outcome.and_then(|receipts| if receipts.len() == sent { Ok(receipts) } else { Err(Failure::Malformed) });
@@ -224,46 +231,18 @@ impl Queue {
                 let mut is_first = IsFirst::Yes;
                 for part in parts {
                     let own = receipts.by_ref().take(part.sent.len()).collect();
-                    self.hand_back(part, own, is_first, now);
+                    part.hand_back(own, is_first);
                     is_first = IsFirst::No;
                 }
             }
             Err(failure) => {
-                for Part { mut group, sent } in parts {
-                    group.verdicts.extend(sent.iter().map(|_| Err(failure.clone())));
+                for Part { group, sent } in parts {
+                    let verdicts = sent.iter().map(|_| Err(failure.clone())).collect();
                     // The rest was never sent, and must not overtake what may still be executed.
-                    let waited = now.saturating_duration_since(group.since);
-                    group.give_up(waited);
+                    group.give_up(verdicts, &Failure::HeldBack);
                 }
             }
         }
-    }
-
-    fn hand_back(&mut self, part: Part, receipts: Vec<Receipt>, is_first: IsFirst, now: Instant) {
-        let Part { mut group, mut sent } = part;
-        // The first command of a bundle has all the room that there is: its refusal stands.
-        let judged = match is_first {
-            IsFirst::Yes => 1,
-            IsFirst::No => 0,
-        };
-        let refused = receipts.iter().skip(judged).position(no_room).map(|index| index + judged);
-        let again = refused.filter(|from| sent.iter().skip(*from).all(|(_, copy)| copy.is_some()));
-        let settled = again.unwrap_or(receipts.len());
-        group.verdicts.extend(receipts.into_iter().take(settled).map(Ok));
-        for (size, copy) in sent.drain(settled..).rev() {
-            if let Some(transaction) = copy {
-                group.waiting.push_front((transaction, size));
-            }
-        }
-        if group.waiting.is_empty() {
-            return group.finish();
-        }
-        if again.is_some() {
-            group.company = Company::None;
-        }
-        group.since = now;
-        self.commands += group.waiting.len();
-        self.resumed.push_back(group);
     }
 
     /// Expect the largest value of the last bundle, and forget a larger one by and by.
@@ -272,6 +251,27 @@ impl Queue {
         let values = answers.map(|answer| if let Answer::Value(Some(value)) = answer { value.len() } else { 0 });
         let largest = values.max().unwrap_or(0);
         self.expected_value = largest.max(self.expected_value - self.expected_value / 8);
+    }
+}
+
+impl Part {
+    fn hand_back(self, receipts: Vec<Receipt>, is_first: IsFirst) {
+        let Self { mut group, mut sent } = self;
+        // The first command of a bundle has all the room that there is: its refusal stands.
+        let judged = match is_first {
+            IsFirst::Yes => 1,
+            IsFirst::No => 0,
+        };
+        let refused = receipts.iter().skip(judged).position(no_room).map(|index| index + judged);
+        let again = refused.filter(|from| sent.iter().skip(*from).all(|(_, copy)| copy.is_some()));
+        let settled = again.unwrap_or(receipts.len());
+        for (size, copy) in sent.drain(settled..).rev() {
+            if let Some(transaction) = copy {
+                group.wanted.orders.push_front((transaction, size));
+            }
+        }
+        group.wanted.company = if again.is_some() { Company::None } else { Company::Any };
+        group.settle(receipts.into_iter().take(settled).map(Ok).collect());
     }
 }
 
@@ -289,8 +289,23 @@ struct Load {
 }
 
 impl Load {
+    /// Moves as much of the group as fits, and notes for each what it takes to send it again.
+    fn fill(&mut self, group: &mut Group, bundle: &mut Vec<Transaction>) -> Vec<(OrderSize, Option<Transaction>)> {
+        let mut sent = Vec::with_capacity(group.wanted.orders.len());
+        while let Some((_, size)) = group.wanted.orders.front() {
+            let is_first = if bundle.is_empty() { IsFirst::Yes } else { IsFirst::No };
+            if !self.admit(size, is_first) {
+                break;
+            }
+            let Some((transaction, size)) = group.wanted.orders.pop_front() else { break };
+            sent.push((size, may_be_sent_again(&transaction, &size).then(|| transaction.clone())));
+            bundle.push(transaction);
+        }
+        sent
+    }
+
     /// Adds a transaction if it fits; the first one always does.
-    fn admit(&mut self, more: &OrderSize, is_first: bool) -> bool {
+    fn admit(&mut self, more: &OrderSize, is_first: IsFirst) -> bool {
         let sum = OrderSize {
             bytes: self.size.bytes + more.bytes,
             operations: self.size.operations + more.operations,
@@ -300,10 +315,14 @@ impl Load {
             && sum.operations <= self.limits.operations
             && sum.operations.saturating_mul(ANSWER_HEAD) + sum.values.saturating_mul(self.expected_value)
                 <= self.limits.answer_bytes;
-        if fits || is_first {
+        let admitted = match is_first {
+            IsFirst::Yes => true,
+            IsFirst::No => fits,
+        };
+        if admitted {
             self.size = sum;
         }
-        fits || is_first
+        admitted
     }
 }
 
@@ -320,3 +339,6 @@ fn no_room(receipt: &Receipt) -> bool {
 
 /// More than an answer without a value takes, with its share of the receipt.
 const ANSWER_HEAD: usize = 48;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bezant_ledger::{Item, Key, Ledger, State};
 use bezant_node::gateway::seam::{CertifiedRoot, Finding, GroupRequests, GroupStatus, Proof, Query, Subject};
-use bezant_node::gateway::seam::{SubmitError, Submission};
+use bezant_node::gateway::seam::{Submission, SubmitError};
 use bezant_types::genesis::{ClientEntry, Grant, Parameters, ReplicaEntry};
 use bezant_types::keys::Role;
 use bezant_types::{
@@ -37,10 +37,8 @@ pub fn genesis(role: Role, change: impl FnOnce(&mut Parameters)) -> Genesis {
     let mut parameters = Parameters::standard();
     change(&mut parameters);
     let client = |name: &str, key: AccountId, role| ClientEntry { name: name.into(), key, role };
-    let clients = vec![
-        client("gateway", gateway_key().account(), role),
-        client("bob", bob_key().account(), Role::Write),
-    ];
+    let clients =
+        vec![client("gateway", gateway_key().account(), role), client("bob", bob_key().account(), Role::Write)];
     let balances = vec![Grant { account: gateway_key().account(), amount: Amount::new(1000) }];
     Genesis::new("test".into(), (0..4).map(replica).collect(), clients, balances, parameters).unwrap()
 }

@@ -34,6 +34,8 @@ pub(crate) use rule::Rule;
 pub(crate) use rule::height;
 pub(crate) use session::Fate;
 pub(crate) use session::Session;
+#[cfg(test)]
+pub(crate) use tests::surroundings;
 pub(crate) use wording::{failure, query_failure, too_large};
 
 /// What is to be done for a command.

@@ -18,7 +18,8 @@ fn account(seed: u8) -> AccountId {
 }
 
 pub(crate) fn surroundings(change: impl FnOnce(&mut Parameters)) -> Surroundings {
-    let replicas = (0..4).map(|i| ReplicaEntry { key: account(i), address: format!("127.0.0.1:{}", 7401 + u16::from(i)) });
+    let replicas =
+        (0..4).map(|i| ReplicaEntry { key: account(i), address: format!("127.0.0.1:{}", 7401 + u16::from(i)) });
     let client = |name: &str, seed| ClientEntry { name: name.into(), key: account(seed), role: Role::Write };
     let clients = vec![client("gateway", 9), client("bob", 8)];
     let mut parameters = Parameters::standard();
@@ -277,7 +278,9 @@ fn receipts_become_replies() {
         let operations = answers.len();
         assert_eq!(rule.reply(Ok(answers), operations), reply, "{rule:?}");
     }
-    for (rule, answers) in [(Rule::Value, vec![Answer::Done]), (Rule::Ok, vec![]), (Rule::Integer, vec![Answer::Done; 2])] {
+    for (rule, answers) in
+        [(Rule::Value, vec![Answer::Done]), (Rule::Ok, vec![]), (Rule::Integer, vec![Answer::Done; 2])]
+    {
         assert!(matches!(rule.reply(Ok(answers), 1), Reply::Error(text) if text.contains("another shape")), "{rule:?}");
     }
 }
@@ -320,7 +323,7 @@ fn failures_lead_with_a_code_and_say_what_is_known() {
     );
     assert_eq!(
         text(Failure::NotSent { waited }),
-        "NOQUORUM the group did not answer earlier commands for 5 s: this command was not sent and not executed"
+        "NOQUORUM earlier commands were not answered for 5 s, so this one was not sent: it was not executed"
     );
     assert!(text(Failure::Silent { waited }).starts_with("NOQUORUM no answer within 5 s: the command may or may not"));
     assert!(text(Failure::Submit(SubmitError::Expired)).starts_with("EXPIRED "));

@@ -80,7 +80,10 @@ fn code(reason: &Refusal) -> &'static str {
 /// A command that has no receipt.
 pub(crate) fn failure(failure: &Failure) -> Reply {
     let code = match failure {
-        Failure::NotSent { .. } | Failure::Silent { .. } | Failure::Submit(SubmitError::NoQuorum { .. }) => "NOQUORUM",
+        Failure::NotSent { .. }
+        | Failure::HeldBack
+        | Failure::Silent { .. }
+        | Failure::Submit(SubmitError::NoQuorum { .. }) => "NOQUORUM",
         Failure::Submit(SubmitError::Expired) => "EXPIRED",
         Failure::Submit(SubmitError::NotKept) => "TOOLARGE",
         Failure::Submit(SubmitError::NumberReused | SubmitError::Refused(_) | SubmitError::ShuttingDown)
