@@ -21,7 +21,6 @@ mod tests;
 
 pub use finding::{Finding, FindingFacts, Holding, Subject};
 pub use home::{VerifyError, verify_home, verify_home_of};
-#[expect(unused_imports, reason = "the client uses it")]
 pub(crate) use proof::check_proof;
 pub use proof::{NotProven, verify_checkpoint, verify_proof};
 pub use proof_file::{ProofFile, ProofFileError};

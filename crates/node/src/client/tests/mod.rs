@@ -1,0 +1,1 @@
+//! The client against replicas that are scripted, over real connections.
