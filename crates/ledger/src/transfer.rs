@@ -178,6 +178,3 @@ pub struct Progress {
     /// How much was fetched and verified since the transfer began, for all targets.
     pub fetched_bytes: u64,
 }
-
-#[cfg(test)]
-mod tests;

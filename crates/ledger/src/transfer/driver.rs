@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use bezant_types::{Digest, ReplicaId, SequenceNumber};
 use borsh::BorshDeserialize;
 
 use super::message::{Content, Detail, Piece, PieceId, PieceRequest, Wanted};
-use super::outline;
+use super::outline::{self, Part};
 use super::peers::Peers;
 use super::serve::SMALL_BYTES;
 use super::{Ignored, Lie, Moment, Progress, TransferFailed, TransferInput, TransferOutput};
@@ -56,10 +56,13 @@ enum Asked {
 struct Tree {
     header: Header,
     trie_root: Digest,
-    /// Verified subtrees. Disjoint; together with what is wanted and under way they cover the tree.
+    /// Verified subtrees.
     done: BTreeMap<Prefix, Node>,
     done_bytes: u64,
-    /// Subtrees still to be asked for, the next one last: depth first, which keeps the list short.
+    /// Subtrees of which only the hash is known. Disjoint from each other and from those that are done, and together with
+    /// these the whole tree.
+    open: BTreeMap<Prefix, Digest>,
+    /// Those of the open ones that nobody is being asked for, the next one last: depth first, which keeps the list short.
     wanted: Vec<Wanted>,
 }
 
@@ -115,7 +118,11 @@ impl Transfer {
         }
         self.target = target;
         self.phase = Phase::Header { asked: Asked::No };
-        self.flights.clear();
+        // The old header is of no use any more. Subtrees that are under way may be: most are the same in the new state.
+        let is_header = |flight: &Flight| matches!(flight.wanted, Wanted::Header { .. });
+        for flight in self.take_flights(is_header) {
+            self.peers.landed(flight.peer);
+        }
         self.peers.forgive();
     }
 
@@ -182,7 +189,7 @@ impl Transfer {
                 match check_leaves(prefix, hash, &bytes) {
                     Ok(node) => {
                         self.fetched_bytes = self.fetched_bytes.saturating_add(node.weight());
-                        self.on_subtree(prefix, node);
+                        self.on_fetched(prefix, node);
                         Verdict::Right
                     }
                     Err(lie) => Verdict::Lie(lie),
@@ -191,7 +198,7 @@ impl Transfer {
             (Wanted::Subtree { prefix, hash, .. }, Content::Outline(drawn)) => {
                 match outline::check(prefix, hash, &drawn) {
                     Ok(parts) => {
-                        parts.into_iter().for_each(|(prefix, hash)| self.on_part(prefix, hash));
+                        self.on_outline(prefix, hash, parts);
                         Verdict::Right
                     }
                     Err(lie) => Verdict::Lie(lie),
@@ -209,65 +216,98 @@ impl Transfer {
             self.end(out, TransferOutput::Failed(TransferFailed::WrongHeight { certified, found }));
             return;
         }
-        self.phase = Phase::Tree(Tree { header, trie_root, done: BTreeMap::new(), done_bytes: 0, wanted: Vec::new() });
+        self.phase = Phase::Tree(Tree::new(header, trie_root));
         self.on_part(Prefix::ROOT, trie_root);
+    }
+
+    /// A subtree arrived, of the target or of an earlier one.
+    fn on_fetched(&mut self, prefix: Prefix, node: Node) {
+        if self.is_open(prefix, node.hash()) {
+            self.on_subtree(prefix, node);
+        } else {
+            self.held = graft(&self.held, 0, &[(prefix, node)]);
+        }
+    }
+
+    fn on_outline(&mut self, prefix: Prefix, hash: Digest, parts: Vec<Part>) {
+        if self.is_open(prefix, hash) {
+            if let Phase::Tree(tree) = &mut self.phase {
+                tree.open.remove(&prefix);
+            }
+            parts.into_iter().for_each(|(prefix, hash)| self.on_part(prefix, hash));
+        }
     }
 
     /// The target has a subtree of this hash at this place.
     fn on_part(&mut self, prefix: Prefix, hash: Digest) {
-        let held = self.held.at(&prefix);
-        if hash == EMPTY_HASH {
-            self.on_subtree(prefix, Node::Empty);
-        } else if held.hash() == hash {
-            let node = held.clone();
+        if let Some(node) = self.held_subtree(prefix, hash) {
             self.on_subtree(prefix, node);
-        } else {
-            let similar = held.weight() > SMALL_BYTES as u64;
-            let detail = if similar { Detail::Hashes } else { Detail::Leaves };
-            self.put_back(Wanted::Subtree { prefix, hash, detail });
+        } else if let Phase::Tree(tree) = &mut self.phase {
+            tree.open.insert(prefix, hash);
+            let is_this = |flight: &Flight| matches!(flight.wanted, Wanted::Subtree { prefix: at, hash: of, .. } if at == prefix && of == hash);
+            if !self.flights.values().any(is_this) {
+                let similar = self.held.at(&prefix).weight() > SIMILAR_BYTES;
+                let detail = if similar { Detail::Hashes } else { Detail::Leaves };
+                tree.wanted.push(Wanted::Subtree { prefix, hash, detail });
+            }
         }
     }
 
-    /// A whole subtree is there.
+    fn held_subtree(&self, prefix: Prefix, hash: Digest) -> Option<Node> {
+        if hash == EMPTY_HASH {
+            return Some(Node::Empty);
+        }
+        let held = self.held.at(&prefix);
+        (held.hash() == hash).then(|| held.clone())
+    }
+
+    /// A whole subtree of the target is there.
     fn on_subtree(&mut self, prefix: Prefix, node: Node) {
         if let Phase::Tree(tree) = &mut self.phase {
+            tree.open.remove(&prefix);
             tree.done_bytes = tree.done_bytes.saturating_add(node.weight());
             tree.done.insert(prefix, node);
         }
     }
 
-    /// Something is to be asked for, for the first time or again.
+    fn is_open(&self, prefix: Prefix, hash: Digest) -> bool {
+        matches!(&self.phase, Phase::Tree(tree) if tree.open.get(&prefix) == Some(&hash))
+    }
+
+    /// Something that was asked for did not come. It is asked for again, unless the target has changed meanwhile.
     fn put_back(&mut self, wanted: Wanted) {
-        match (&mut self.phase, wanted) {
-            (Phase::Header { asked }, Wanted::Header { .. }) => *asked = Asked::No,
-            (Phase::Tree(tree), Wanted::Subtree { .. }) => tree.wanted.push(wanted),
-            (Phase::Header { .. } | Phase::Tree(_) | Phase::Over, Wanted::Header { .. } | Wanted::Subtree { .. }) => {}
+        let still_open = match wanted {
+            Wanted::Header { .. } => false,
+            Wanted::Subtree { prefix, hash, .. } => self.is_open(prefix, hash),
+        };
+        match &mut self.phase {
+            Phase::Header { asked } if matches!(wanted, Wanted::Header { .. }) => *asked = Asked::No,
+            Phase::Tree(tree) if still_open => tree.wanted.push(wanted),
+            Phase::Header { .. } | Phase::Tree(_) | Phase::Over => {}
         }
     }
 
     /// Nothing more is expected of a liar; what it was asked for, others are.
     fn leave_out(&mut self, liar: ReplicaId) {
         self.peers.lied(liar);
-        for wanted in self.take_flights(|flight| flight.peer == liar) {
-            self.put_back(wanted);
+        for flight in self.take_flights(|flight| flight.peer == liar) {
+            self.put_back(flight.wanted);
         }
     }
 
     fn expire(&mut self, now: Moment) {
-        let late: Vec<_> = self.flights.values().filter(|flight| flight.deadline <= now).map(|f| f.peer).collect();
-        for wanted in self.take_flights(|flight| flight.deadline <= now) {
+        for Flight { peer, wanted, .. } in self.take_flights(|flight| flight.deadline <= now) {
             self.put_back(wanted);
-        }
-        for peer in late {
             self.peers.landed(peer);
             self.peers.failed(peer, now);
         }
     }
 
-    fn take_flights(&mut self, which: impl Fn(&Flight) -> bool) -> Vec<Wanted> {
-        let taken = self.flights.values().filter(|flight| which(flight)).map(|flight| flight.wanted).collect();
-        self.flights.retain(|_, flight| !which(flight));
-        taken
+    fn take_flights(&mut self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
+        let flights = mem::take(&mut self.flights).into_iter();
+        let (taken, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = flights.partition(|(_, flight)| which(flight));
+        self.flights = rest;
+        taken.into_values().collect()
     }
 
     /// The replica's own state may be the target: then there is nothing to ask.
@@ -276,20 +316,47 @@ impl Transfer {
             && own.root() == self.target.root
         {
             let (header, trie_root, held) = (own.header(), own.trie_root(), own.trie().clone());
-            let done = BTreeMap::from([(Prefix::ROOT, held)]);
-            self.phase = Phase::Tree(Tree { header, trie_root, done, done_bytes: header.bytes, wanted: Vec::new() });
+            self.phase = Phase::Tree(Tree::new(header, trie_root));
+            self.on_subtree(Prefix::ROOT, held);
         }
     }
 
     fn ask(&mut self, now: Moment, out: &mut Vec<TransferOutput>) {
         while let Some(wanted) = self.next_wanted() {
+            if let Some((prefix, node)) = self.came_late(wanted) {
+                self.mark_asked();
+                self.on_subtree(prefix, node);
+                continue;
+            }
             let Some((peer, deadline)) = self.peers.take_turn(now) else { return };
             self.mark_asked();
-            let request = PieceRequest { id: self.next_id, wanted };
-            self.next_id = self.next_id.next();
-            self.flights.insert(request.id, Flight { peer, wanted, deadline });
-            out.push(TransferOutput::Send { to: peer, request });
+            self.send(Flight { peer, wanted, deadline }, out);
         }
+        // Nothing is left to ask for: what doubtful peers have not delivered yet, sound ones are asked for instead.
+        // Otherwise a silent peer's last request would hold up the end, for longer each time.
+        while let Some(id) = self.doubtful_flight() {
+            let Some((peer, deadline)) = self.peers.take_sound_turn(now) else { return };
+            let Some(Flight { peer: doubtful, wanted, .. }) = self.flights.remove(&id) else { return };
+            self.peers.landed(doubtful);
+            self.send(Flight { peer, wanted, deadline }, out);
+        }
+    }
+
+    fn send(&mut self, flight: Flight, out: &mut Vec<TransferOutput>) {
+        let request = PieceRequest { id: self.next_id, wanted: flight.wanted };
+        self.next_id = self.next_id.next();
+        out.push(TransferOutput::Send { to: flight.peer, request });
+        self.flights.insert(request.id, flight);
+    }
+
+    /// A request to a doubtful peer for something that the target still lacks.
+    fn doubtful_flight(&self) -> Option<PieceId> {
+        let is_needed = |wanted| match wanted {
+            Wanted::Header { .. } => true,
+            Wanted::Subtree { prefix, hash, .. } => self.is_open(prefix, hash),
+        };
+        let mut flights = self.flights.iter();
+        flights.find(|(_, one)| self.peers.is_doubtful(one.peer) && is_needed(one.wanted)).map(|(id, _)| *id)
     }
 
     fn next_wanted(&self) -> Option<Wanted> {
@@ -297,6 +364,14 @@ impl Transfer {
             Phase::Header { asked: Asked::No } => Some(Wanted::Header { root: self.target.root }),
             Phase::Tree(tree) => tree.wanted.last().copied(),
             Phase::Header { asked: Asked::Yes } | Phase::Over => None,
+        }
+    }
+
+    /// What is wanted may have come in the meantime, as an answer that was meant for an earlier target.
+    fn came_late(&self, wanted: Wanted) -> Option<(Prefix, Node)> {
+        match wanted {
+            Wanted::Header { .. } => None,
+            Wanted::Subtree { prefix, hash, .. } => self.held_subtree(prefix, hash).map(|node| (prefix, node)),
         }
     }
 
@@ -310,7 +385,7 @@ impl Transfer {
 
     fn conclude(&mut self, out: &mut Vec<TransferOutput>) {
         match &self.phase {
-            Phase::Tree(tree) if tree.wanted.is_empty() && self.flights.is_empty() => {
+            Phase::Tree(tree) if tree.open.is_empty() => {
                 let trie = tree.over(&Node::Empty);
                 assert_eq!(trie.hash(), tree.trie_root, "L-10: each part was verified, so the whole is right");
                 let state = State::new(tree.header, trie);
@@ -332,18 +407,29 @@ impl Transfer {
 
     fn end(&mut self, out: &mut Vec<TransferOutput>, last: TransferOutput) {
         self.phase = Phase::Over;
-        self.flights.clear();
+        for flight in mem::take(&mut self.flights).into_values() {
+            self.peers.landed(flight.peer);
+        }
         out.push(last);
     }
 }
 
 impl Tree {
+    fn new(header: Header, trie_root: Digest) -> Self {
+        let (done, open) = (BTreeMap::new(), BTreeMap::new());
+        Self { header, trie_root, done, done_bytes: 0, open, wanted: Vec::new() }
+    }
+
     /// `base`, with what is done in its place.
     fn over(&self, base: &Node) -> Node {
         let parts: Vec<_> = self.done.iter().map(|(prefix, node)| (*prefix, node.clone())).collect();
         graft(base, 0, &parts)
     }
 }
+
+/// A replica that holds more than this of what may be much the same compares hashes before it fetches. Several times what
+/// the other side sends whole, or every second comparison would be one level deep.
+const SIMILAR_BYTES: u64 = 4 * SMALL_BYTES as u64;
 
 /// What a piece was worth.
 enum Verdict {

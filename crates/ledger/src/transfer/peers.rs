@@ -53,17 +53,28 @@ impl Peers {
 
     /// The next peer that can be asked something, and how long it has for the answer.
     pub(super) fn take_turn(&mut self, now: Moment) -> Option<(ReplicaId, Moment)> {
+        // A peer that has just failed gets one request, not eight to be silent about.
+        self.turn(now, |peer| peer.flying < if peer.failures == 0 { MAX_FLYING } else { 1 })
+    }
+
+    /// As [`Self::take_turn`], among those only that gave what they were last asked for.
+    pub(super) fn take_sound_turn(&mut self, now: Moment) -> Option<(ReplicaId, Moment)> {
+        self.turn(now, |peer| peer.failures == 0 && peer.flying < MAX_FLYING)
+    }
+
+    fn turn(&mut self, now: Moment, may: impl Fn(&Peer) -> bool) -> Option<(ReplicaId, Moment)> {
         let count = self.list.len();
-        let index = (self.next..self.next + count).map(|index| index % count).find(|index| {
-            // A peer that has just failed gets one request, not eight to be silent about.
-            let peer = &self.list[*index];
-            let room = if peer.failures == 0 { MAX_FLYING } else { 1 };
-            peer.standing == Standing::Ready && peer.flying < room
-        })?;
+        let mut turns = (self.next..self.next + count).map(|index| index % count);
+        let index = turns.find(|index| self.list[*index].standing == Standing::Ready && may(&self.list[*index]))?;
         self.next = (index + 1) % count;
         let peer = &mut self.list[index];
         peer.flying += 1;
         Some((peer.id, now.after(TIMEOUT_MS << peer.failures.min(MAX_FAILURES))))
+    }
+
+    /// Whether `id` did not give what it was last asked for.
+    pub(super) fn is_doubtful(&self, id: ReplicaId) -> bool {
+        self.list.iter().any(|peer| peer.id == id && peer.failures > 0)
     }
 
     /// A request to `id` is no longer under way.
@@ -126,7 +137,6 @@ impl Peers {
     /// A new start for everybody but the liars.
     pub(super) fn forgive(&mut self) {
         for peer in &mut self.list {
-            peer.flying = 0;
             match peer.standing {
                 Standing::Ready | Standing::Resting { .. } | Standing::Silent => {
                     (peer.standing, peer.failures) = (Standing::Ready, 0);

@@ -13,28 +13,28 @@ use bezant_types::{
     Transaction, Verified,
 };
 
-pub const ALICE: Client = Client(101);
-pub const BOB: Client = Client(102);
+pub(crate) const ALICE: Client = Client(101);
+pub(crate) const BOB: Client = Client(102);
 /// May only read.
-pub const RITA: Client = Client(103);
+pub(crate) const RITA: Client = Client(103);
 /// Is not in the genesis.
-pub const MALLORY: Client = Client(104);
+pub(crate) const MALLORY: Client = Client(104);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Client(pub u8);
+pub(crate) struct Client(pub(crate) u8);
 
 impl Client {
-    pub fn key(self) -> SecretKey {
+    pub(crate) fn key(self) -> SecretKey {
         SecretKey::from_seed([self.0; 32])
     }
 
-    pub fn account(self) -> AccountId {
+    pub(crate) fn account(self) -> AccountId {
         self.key().account()
     }
 }
 
 /// Small limits, so that tests reach them.
-pub fn parameters() -> Parameters {
+pub(crate) fn parameters() -> Parameters {
     Parameters {
         max_key_bytes: 64,
         max_value_bytes: 4096,
@@ -46,7 +46,7 @@ pub fn parameters() -> Parameters {
     }
 }
 
-pub fn genesis_with(parameters: Parameters) -> Genesis {
+pub(crate) fn genesis_with(parameters: Parameters) -> Genesis {
     let replica =
         |i: u8| ReplicaEntry { key: Client(i).account(), address: format!("127.0.0.1:{}", 7401 + u16::from(i)) };
     let client = |name: &str, client: Client, role| ClientEntry { name: name.into(), key: client.account(), role };
@@ -64,35 +64,35 @@ pub fn genesis_with(parameters: Parameters) -> Genesis {
 }
 
 #[derive(Clone)]
-pub struct World {
-    pub genesis: Genesis,
-    pub ledger: Ledger,
-    pub numbers: u64,
+pub(crate) struct World {
+    pub(crate) genesis: Genesis,
+    pub(crate) ledger: Ledger,
+    pub(crate) numbers: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(parameters())
     }
 
-    pub fn with(parameters: Parameters) -> Self {
+    pub(crate) fn with(parameters: Parameters) -> Self {
         let genesis = genesis_with(parameters);
         Self { ledger: Ledger::new(&genesis), genesis, numbers: 0 }
     }
 
-    pub fn request(&self, client: Client, number: u64, transactions: Vec<Transaction>) -> Request {
+    pub(crate) fn request(&self, client: Client, number: u64, transactions: Vec<Transaction>) -> Request {
         let bundle = Bundle { number: RequestNumber::new(number), transactions };
         let signed = Verified::sign(bundle, client.account(), &client.key(), self.genesis.digest());
         Request::new(signed, self.genesis.parameters()).expect("the test's request is within the limits")
     }
 
-    pub fn block(&mut self, requests: &[Request]) -> Vec<Execution> {
+    pub(crate) fn block(&mut self, requests: &[Request]) -> Vec<Execution> {
         let next = self.ledger.height().next();
         self.ledger.execute(next, Timestamp::new(1000 * next.get()), requests)
     }
 
     /// One request in a block of its own.
-    pub fn run(&mut self, client: Client, transactions: Vec<Transaction>) -> Vec<Receipt> {
+    pub(crate) fn run(&mut self, client: Client, transactions: Vec<Transaction>) -> Vec<Receipt> {
         self.numbers += 1;
         let request = self.request(client, self.numbers, transactions);
         let execution = self.block(&[request]).remove(0);
@@ -101,88 +101,88 @@ impl World {
     }
 
     /// One transaction.
-    pub fn all(&mut self, client: Client, operations: Vec<Operation>) -> Receipt {
+    pub(crate) fn all(&mut self, client: Client, operations: Vec<Operation>) -> Receipt {
         self.run(client, vec![Transaction { fee: Amount::ZERO, operations }]).remove(0)
     }
 
     /// One operation.
-    pub fn one(&mut self, client: Client, operation: Operation) -> Result<Answer, Refusal> {
+    pub(crate) fn one(&mut self, client: Client, operation: Operation) -> Result<Answer, Refusal> {
         match self.all(client, vec![operation]) {
             Ok(mut answers) => Ok(answers.remove(0)),
             Err(refused) => Err(refused.reason),
         }
     }
 
-    pub fn value(&mut self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn value(&mut self, key: &str) -> Option<Vec<u8>> {
         match self.one(BOB, get(key)).expect("reads are open") {
             Answer::Value(value) => value,
             other => panic!("a Get answers {other:?}"),
         }
     }
 
-    pub fn balance(&mut self, account: AccountId) -> u64 {
+    pub(crate) fn balance(&mut self, account: AccountId) -> u64 {
         match self.one(BOB, Operation::Balance { account }).expect("reads are open") {
             Answer::Balance(amount) => amount.units(),
             other => panic!("a Balance answers {other:?}"),
         }
     }
 
-    pub fn checkpoint(&mut self) -> State {
+    pub(crate) fn checkpoint(&mut self) -> State {
         self.ledger.checkpoint()
     }
 }
 
-pub fn receipts(outcome: &Arc<Outcome>) -> Vec<Receipt> {
+pub(crate) fn receipts(outcome: &Arc<Outcome>) -> Vec<Receipt> {
     match &**outcome {
         Outcome::Executed(receipts) => receipts.clone(),
         other => panic!("not executed: {other:?}"),
     }
 }
 
-pub fn next(height: u64) -> SequenceNumber {
+pub(crate) fn next(height: u64) -> SequenceNumber {
     SequenceNumber::new(height)
 }
 
-pub fn get(key: &str) -> Operation {
+pub(crate) fn get(key: &str) -> Operation {
     Operation::Get { key: key.into() }
 }
 
-pub fn set(key: &str, value: &str) -> Operation {
+pub(crate) fn set(key: &str, value: &str) -> Operation {
     set_if(key, value, Condition::Always, SetAnswer::Written)
 }
 
-pub fn set_if(key: &str, value: &str, condition: Condition, answer: SetAnswer) -> Operation {
+pub(crate) fn set_if(key: &str, value: &str, condition: Condition, answer: SetAnswer) -> Operation {
     Operation::Set { key: key.into(), value: value.into(), condition, answer }
 }
 
-pub fn delete(key: &str) -> Operation {
+pub(crate) fn delete(key: &str) -> Operation {
     Operation::Delete { key: key.into() }
 }
 
-pub fn take(key: &str) -> Operation {
+pub(crate) fn take(key: &str) -> Operation {
     Operation::Take { key: key.into() }
 }
 
-pub fn append(key: &str, suffix: &str) -> Operation {
+pub(crate) fn append(key: &str, suffix: &str) -> Operation {
     Operation::Append { key: key.into(), suffix: suffix.into() }
 }
 
-pub fn add(key: &str, delta: i64) -> Operation {
+pub(crate) fn add(key: &str, delta: i64) -> Operation {
     Operation::Add { key: key.into(), delta }
 }
 
-pub fn grant(key: &str, to: Client) -> Operation {
+pub(crate) fn grant(key: &str, to: Client) -> Operation {
     Operation::Grant { key: key.into(), to: to.account() }
 }
 
-pub fn revoke(key: &str, from: Client) -> Operation {
+pub(crate) fn revoke(key: &str, from: Client) -> Operation {
     Operation::Revoke { key: key.into(), from: from.account() }
 }
 
-pub fn transfer(to: AccountId, amount: u64) -> Operation {
+pub(crate) fn transfer(to: AccountId, amount: u64) -> Operation {
     Operation::Transfer { to, amount: Amount::new(amount) }
 }
 
-pub fn with_fee(fee: u64, operations: Vec<Operation>) -> Transaction {
+pub(crate) fn with_fee(fee: u64, operations: Vec<Operation>) -> Transaction {
     Transaction { fee: Amount::new(fee), operations }
 }
