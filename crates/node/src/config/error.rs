@@ -60,7 +60,10 @@ pub enum Error {
         what: String,
     },
     /// There is a key already.
-    #[error("{}: there is a key already, and no key is ever overwritten. Move it away, or choose another file", path.display())]
+    #[error(
+        "{}: there is a key already, and no key is ever overwritten. Move it away, or choose another file",
+        path.display()
+    )]
     KeyExists {
         /// The file.
         path: PathBuf,

@@ -1,6 +1,8 @@
-//! The tables of fields: protocol parameters in `genesis.toml`, limits of the transport in `node.toml` and `client.toml`.
+//! The tables of fields: protocol parameters in `genesis.toml`, limits of the transport in `node.toml` and
+//! `client.toml`.
 //!
-//! One line here per field, and from it follow reading, the line of each value for complaints, and writing with comments.
+//! One line here per field, and from it follow reading, the line of each value for complaints, and writing with
+//! comments.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -77,7 +79,7 @@ section! {
         max_state_bytes: Bytes, "The most bytes of keys and values that the ledger holds, in memory.";
         client_window: Count, "How many request numbers of a client are remembered with their outcomes.";
         max_clock_skew_ms: Millis, "How far a primary's clock may be from a backup's.";
-        request_timeout_ms: Millis, "How long a backup waits for a request to execute before it asks for another primary.";
+        request_timeout_ms: Millis, "How long a backup waits for a request to execute, before it wants another primary.";
         max_view_change_timeout_ms: Millis, "The longest that the doubling timeout of a view change grows to.";
         seal_after_ms: Millis, "How long executed batches may rest before the primary seals them with a checkpoint.";
         status_interval_ms: Millis, "How often a replica tells the others where it stands.";
@@ -87,7 +89,7 @@ section! {
 section! {
     /// `[limits]` of a node. What is left out follows from the genesis ([`Limits::for_network`]).
     LimitsSection over Limits {
-        incoming_per_replica: Bytes, "How much of one replica's frames may wait for this node; then it stops reading from it.";
+        incoming_per_replica: Bytes, "How much of one replica's frames may wait here; then we stop reading from it.";
         incoming_per_client: Bytes, "The same for one client, over all of its connections.";
         incoming_of_clients: Bytes, "The same for all clients together.";
         outgoing_per_replica: Bytes, "How much may wait to be sent to a replica; then the oldest is dropped.";

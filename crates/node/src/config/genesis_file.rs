@@ -21,7 +21,8 @@
 //! max_value_bytes = "1 MiB"
 //! ```
 //!
-//! What [`Genesis::new`] refuses is traced back to the line that is to blame: for something that appears twice, the second.
+//! What [`Genesis::new`] refuses is traced back to the line that is to blame: for something that appears twice, the
+//! second.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -236,7 +237,10 @@ pub fn to_text(genesis: &Genesis) -> String {
     for grant in genesis.balances().iter().filter(|grant| !written.contains(&grant.account)) {
         let _ = write!(text, "\n[[balance]]\naccount = \"{}\"\namount = {}\n", grant.account, Money(grant.amount));
     }
-    text.push_str("\n# Sizes may have units (\"4 MiB\"), times too (\"250 ms\"); without a unit they are bytes and milliseconds.\n[protocol]\n");
+    text.push_str(
+        "\n# Sizes may be numbers of bytes or texts like \"4 MiB\"; times milliseconds or texts like \"250 ms\".\n",
+    );
+    text.push_str("[protocol]\n");
     text.push_str(&Protocol::write(genesis.parameters(), ""));
     text
 }

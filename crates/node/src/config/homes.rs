@@ -146,8 +146,8 @@ pub(super) fn replica_text(id: ReplicaId, genesis: &Genesis) -> String {
 /// The text of a client's own configuration.
 pub(super) fn client_text(name: &str, genesis: &Genesis) -> String {
     format!(
-        "# The client \"{name}\" of the network \"{}\": its own configuration. Its key is in `key`, the network's genesis\n\
-         # in `genesis.toml`. Lines that begin with # show the standard values.\n\n\
+        "# The client \"{name}\" of the network \"{}\": its own configuration. Its key is in `key`, the network's\n\
+         # genesis in `genesis.toml`. Lines that begin with # show the standard values.\n\n\
          {}",
         genesis.name(),
         limits_text(genesis)

@@ -162,7 +162,8 @@ pub fn replica_home(directory: &Path, id: ReplicaId) -> PathBuf {
 
 /// Where the directory of a client is, in the directory of its network.
 ///
-/// A client's name has been validated: it has no separators. One made of dots alone gets a prefix that no other can have.
+/// A client's name has been validated: it has no separators. One made of dots alone gets a prefix that no other can
+/// have.
 pub fn client_home(directory: &Path, name: &str) -> PathBuf {
     let only_dots = name.chars().all(|char| char == '.');
     directory.join("clients").join(if only_dots { format!("client {name}") } else { name.to_owned() })

@@ -3,8 +3,8 @@
 //! **The adversary** holds some key, perhaps a member's of another network, and wants to be taken for a member of this
 //! one; or it redirects an honest node's connection to another honest node; or it replays and reflects.
 //!
-//! Each side sends a hello (magic, version, genesis digest, who it is) and then a verdict on the other's hello: welcome,
-//! or a refusal in words. Only when both are welcome does the connection carry frames.
+//! Each side sends a hello (magic, version, genesis digest, who it is) and then a verdict on the other's hello:
+//! welcome, or a refusal in words. Only when both are welcome does the connection carry frames.
 //!
 //! # What is bound to what (hazard 91)
 //!
@@ -16,9 +16,10 @@
 //! * *Redirection*: a dialer knows which replica it wants and refuses every other key, its own included.
 //! * *Reflection*: the two directions of a channel have different keys, and a node refuses its own key.
 //! * *Replay across connections*: each has fresh keys; there is no resumption and no early data.
-//! * *Downgrade*: there is one version of TLS, and the first refused hello ends the connection. No plaintext is accepted.
-//! * *Impersonation by claim*: the claim in the hello decides nothing. It is compared with the key to give a clear error;
-//!   what counts from here on is the key (hazard 7).
+//! * *Downgrade*: there is one version of TLS, and the first refused hello ends the connection. No plaintext is
+//!   accepted.
+//! * *Impersonation by claim*: the claim in the hello decides nothing. It is compared with the key to give a clear
+//!   error; what counts from here on is the key (hazard 7).
 //!
 //! # Stability
 //!
@@ -177,8 +178,8 @@ fn verdict(refusal: Option<&Refusal>) -> Vec<u8> {
     bytes
 }
 
-/// A peer's words, fit for a log: bounded by the frame they came in, and of printable characters only. Anything else could
-/// rewrite a terminal, or turn the line around.
+/// A peer's words, fit for a log: bounded by the frame they came in, and of printable characters only. Anything else
+/// could rewrite a terminal, or turn the line around.
 fn readable(words: &[u8]) -> String {
     let harmless = |char: char| char == ' ' || char == '…' || char.is_ascii_graphic();
     String::from_utf8_lossy(words).chars().map(|char| if harmless(char) { char } else { '\u{fffd}' }).collect()

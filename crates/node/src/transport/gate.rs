@@ -5,9 +5,9 @@
 //!
 //! * A token bucket per address bounds the computing. Members and strangers behind one address share its bucket: a
 //!   stranger on a member's own machine can slow down that member's reconnecting, not the connections that it has.
-//! * The number of handshakes under way is bounded, and a new one ends the *oldest*. Refusing the newest would let as many
-//!   silent connections as there are places keep everybody out; an honest handshake takes milliseconds and is never the
-//!   oldest for long.
+//! * The number of handshakes under way is bounded, and a new one ends the *oldest*. Refusing the newest would let as
+//!   many silent connections as there are places keep everybody out; an honest handshake takes milliseconds and is
+//!   never the oldest for long.
 //! * Each handshake has a deadline as a whole, so a byte a second buys nothing.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -7,10 +7,10 @@
 //!
 //! # Budget
 //!
-//! The memory that a sender occupies here is charged to it before it is allocated, with an overhead per frame, and given
-//! back when the host drops the last reference to the bytes. When the budget is used up we stop reading this sender's
-//! sockets, and TCP tells it to stop sending. All connections of a client draw on one budget; all clients together on a
-//! second one.
+//! The memory that a sender occupies here is charged to it before it is allocated, with an overhead per frame, and
+//! given back when the host drops the last reference to the bytes. When the budget is used up we stop reading this
+//! sender's sockets, and TCP tells it to stop sending. All connections of a client draw on one budget; all clients
+//! together on a second one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

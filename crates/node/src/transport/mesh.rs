@@ -87,7 +87,8 @@ impl Mesh {
             .map(|(id, entry)| {
                 let Limits { replica_frame, outgoing_per_replica, outgoing_while_down, .. } = node.limits;
                 let outbox = Outbox::new(replica_frame, outgoing_per_replica, outgoing_while_down);
-                // Only for announcing that it came and went: between replicas nothing comes back on a dialled connection.
+                // Only for announcing that it came and went: between replicas nothing comes back on a dialled
+                // connection.
                 Link::new(id, entry.address.clone(), outbox, Budget::new(EVENTS_ONLY, None), 0)
             })
             .collect();
@@ -109,8 +110,8 @@ impl Mesh {
         self.me
     }
 
-    /// Queues a frame for another replica. It leaves with the next [`Self::flush`]. Never waits: if the queue is full its
-    /// oldest frames are dropped and counted. What a replica says to itself does not come here.
+    /// Queues a frame for another replica. It leaves with the next [`Self::flush`]. Never waits: if the queue is full
+    /// its oldest frames are dropped and counted. What a replica says to itself does not come here.
     pub fn send(&self, to: ReplicaId, frame: Bytes) {
         match self.links.binary_search_by_key(&to, |link| link.id) {
             Ok(index) => self.dirty.push(&self.links[index].outbox, frame),

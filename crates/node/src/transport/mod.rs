@@ -10,19 +10,20 @@
 //! * no peer occupies more memory than its budget, no peer holds up the host or another peer, and nothing here waits
 //!   for a peer without a deadline.
 //!
-//! It does not promise that a frame arrives: the protocol repeats what matters. And it does not tell a peer that is slow
-//! from one that pretends to be: as long as there are signs of life the connection stays, and what does not fit the
-//! peer's queue is dropped.
+//! It does not promise that a frame arrives: the protocol repeats what matters. And it does not tell a peer that is
+//! slow from one that pretends to be: as long as there are signs of life the connection stays, and what does not fit
+//! the peer's queue is dropped.
 //!
 //! # Which connections there are
 //!
 //! Every replica dials every other, sends on the connection that it dialled and hears on the ones that it accepted. Two
-//! connections per pair instead of one cost a few kilobytes, and save what goes wrong with one: there is no simultaneous
-//! connect to resolve, no rule about who may close which, and whoever wants to send knows by itself whether its way is
-//! open and repairs it by itself. A client dials every replica and uses the connection both ways; nobody dials a client.
+//! connections per pair instead of one cost a few kilobytes, and save what goes wrong with one: there is no
+//! simultaneous connect to resolve, no rule about who may close which, and whoever wants to send knows by itself
+//! whether its way is open and repairs it by itself. A client dials every replica and uses the connection both ways;
+//! nobody dials a client.
 //!
-//! A member that connects again replaces its earlier connection, because it knows better than we do that the earlier one
-//! is dead. Two processes with one key would throw each other out in turns: that is logged on all replicas.
+//! A member that connects again replaces its earlier connection, because it knows better than we do that the earlier
+//! one is dead. Two processes with one key would throw each other out in turns: that is logged on all replicas.
 //!
 //! # The way of a frame
 //!

@@ -1,7 +1,7 @@
 //! What is said about those who were not let in.
 //!
-//! **The adversary** has no key and knocks all day to fill the disk with lines about it; and a replica whose disk is full
-//! stops. So many lines per second are written, and what is kept back is counted and told with the next line.
+//! **The adversary** has no key and knocks all day to fill the disk with lines about it; and a replica whose disk is
+//! full stops. So many lines per second are written, and what is kept back is counted and told with the next line.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,9 @@
 //! What waits to be sent to one peer.
 //!
-//! **The adversary** is a peer that does not read, or is away for a week. Its queue is bounded in bytes; when it is full
-//! the oldest frames are dropped and counted. Nothing here ever waits, so no peer can hold up the host. Dropping is safe
-//! because the protocol expects the network to lose messages, and the oldest are the ones most likely to be obsolete.
+//! **The adversary** is a peer that does not read, or is away for a week. Its queue is bounded in bytes; when it is
+//! full the oldest frames are dropped and counted. Nothing here ever waits, so no peer can hold up the host. Dropping
+//! is safe because the protocol expects the network to lose messages, and the oldest are the ones most likely to be
+//! obsolete.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
 //! The accepted connections of a replica: at most one per member, and a bounded number per client.
 //!
-//! **The adversary** is a known client that opens connections to crowd out other clients, or to be counted several times;
-//! or a member that connects again and again. A client's connections are counted against its key, and share one budget
-//! that outlives them, so closing and reopening gives nothing back. Members do not compete with clients for places.
+//! **The adversary** is a known client that opens connections to crowd out other clients, or to be counted several
+//! times; or a member that connects again and again. A client's connections are counted against its key, and share one
+//! budget that outlives them, so closing and reopening gives nothing back. Members do not compete with clients for
+//! places.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

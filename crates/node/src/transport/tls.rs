@@ -9,8 +9,8 @@
 //!   its signature over the transcript. Whether the owner is welcome is for [`super::door`] to say, inside the channel,
 //!   before the first frame: only there can the refusal say why. [`Channel`] therefore carries a key and no trust.
 //!
-//! Signatures of the TLS handshake are checked by aws-lc's rule, not by ZIP 215. The two may differ on malformed keys and
-//! signatures that only their owner can make; no certificate contains a TLS signature, so nothing can fork on it.
+//! Signatures of the TLS handshake are checked by aws-lc's rule, not by ZIP 215. The two may differ on malformed keys
+//! and signatures that only their owner can make; no certificate contains a TLS signature, so nothing can fork on it.
 //!
 //! The same Ed25519 key signs protocol messages and TLS transcripts. The two never meet: what TLS signs starts with 64
 //! spaces (RFC 8446, section 4.4.3) and is longer than 32 bytes, what the protocol signs is a bare 32-byte digest.
@@ -102,7 +102,8 @@ impl Tls {
 
 impl Channel {
     fn new(mut stream: TlsStream<TcpStream>) -> Result<Self, Reason> {
-        // A frame's worth of records leaves in one write of the socket; what is written at once is bounded by the writer.
+        // A frame's worth of records leaves in one write of the socket; what is written at once is bounded by the
+        // writer.
         match &mut stream {
             TlsStream::Client(client) => client.get_mut().1.set_buffer_limit(None),
             TlsStream::Server(server) => server.get_mut().1.set_buffer_limit(None),

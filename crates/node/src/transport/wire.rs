@@ -1,9 +1,9 @@
 //! Frames on a channel: a little-endian `u32` length, then so many bytes.
 //!
-//! A frame without bytes is a sign of life and nothing else. Each side sends one when it had nothing to send for a while,
-//! and each side gives up on a peer of which nothing came for longer. Neither answers the other's, so signs of life
-//! cannot be used to make traffic; and a side that does not read, because the other has used up its budget, is still
-//! heard to be alive.
+//! A frame without bytes is a sign of life and nothing else. Each side sends one when it had nothing to send for a
+//! while, and each side gives up on a peer of which nothing came for longer. Neither answers the other's, so signs of
+//! life cannot be used to make traffic; and a side that does not read, because the other has used up its budget, is
+//! still heard to be alive.
 //!
 //! **The adversary** announces more than it sends, sends more than it may, or sends a byte a minute. The length is
 //! compared with the limit before anything is allocated; what is allocated is charged to the sender's [`Budget`] first;
@@ -131,8 +131,8 @@ async fn fill<R: AsyncRead + Unpin>(stream: &mut R, buffer: &mut [u8], patience:
     Ok(())
 }
 
-/// Writes what is queued until the connection ends, and says why it did. Everything that was queued in one turn goes out
-/// together: small frames are gathered, and the stream is flushed once.
+/// Writes what is queued until the connection ends, and says why it did. Everything that was queued in one turn goes
+/// out together: small frames are gathered, and the stream is flushed once.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(mut stream: W, outbox: &Outbox, keepalive: Duration) -> Reason {
     let mut batch = Vec::new();
     let mut gathered = Vec::new();
@@ -281,7 +281,7 @@ mod tests {
             cuts in proptest::collection::vec(1usize..9_000, 1..40),
         ) {
             let frames: Vec<_> = sizes.iter().enumerate().map(|(tag, size)| vec![tag as u8; *size]).collect();
-            let input: Vec<u8> = frames.iter().flat_map(|one| frame(one.len(), one.first().copied().unwrap_or(0))).collect();
+            let input = sizes.iter().enumerate().flat_map(|(tag, size)| frame(*size, tag as u8)).collect();
             let expected: Vec<_> = frames.into_iter().filter(|one| !one.is_empty()).collect();
             let (found, reason) = read_cut(input, &cuts);
             proptest::prop_assert!(found == expected);
