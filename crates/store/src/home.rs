@@ -121,7 +121,7 @@ impl Home {
     }
 
     /// Opens and locks a home that exists. What it holds is judged by whoever opens it: a missing log by
-    /// [`Wal::open`](crate::Wal::open), a missing key by [`read_key`](crate::read_key).
+    /// [`Wal::open`](crate::Wal::open), a missing key by whoever reads it.
     ///
     /// # Errors
     /// [`HomeError::Missing`], [`HomeError::InUse`], [`HomeError::Disk`].

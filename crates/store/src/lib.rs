@@ -8,7 +8,7 @@
 //! | [`wal`] | what this replica must not forget having said | when [`Wal::sync`] returns | refuses to start |
 //! | [`blocks`] | committed blocks, for audit and for peers | when [`BlockStore::sync`] returns | says which block |
 //! | [`state`] | the entries of the last durable checkpoint | when a call returns | refuses to open |
-//! | [`home`] | the directory of all that, with its lock; [keys](write_key) and [`evidence`] | when a call returns | says which file |
+//! | [`home`] | the directory of all that, with its lock, and [`evidence`] | when a call returns | says which file |
 //!
 //! # The model
 //!
@@ -66,7 +66,6 @@ pub mod evidence;
 mod files;
 mod frame;
 pub mod home;
-mod key_file;
 mod segments;
 pub mod state;
 pub mod wal;
@@ -76,6 +75,5 @@ pub use disk::{Disk, HostDisk, MemoryDisk};
 pub use error::{LogError, Proof, Remedy};
 pub use files::{Access, write_atomically};
 pub use home::{Home, HomeError};
-pub use key_file::{KeyError, read_key, write_key};
 pub use state::{StateError, StateStore};
 pub use wal::Wal;

@@ -6,7 +6,7 @@
 mod support;
 
 use bezant_store::wal::Settings;
-use bezant_store::{BlockStore, Disk, MemoryDisk, StateStore, Wal, write_key};
+use bezant_store::{BlockStore, Disk, MemoryDisk, StateStore, Wal};
 use bezant_types::{Digest, SecretKey, SequenceNumber};
 use redb::ReadableDatabase as _;
 use support::identity;
@@ -51,19 +51,6 @@ fn the_block_store() {
     assert_eq!(disk.read_at("0000000001.blocks", 0, 6).unwrap(), *b"BZBL\x01\x00");
     assert_eq!(digest(&disk, "0000000001.blocks"), "8a1069658b7141e48d53fd3a09c8b5a0ee17107f2edde2a5d5e479094e5d8bc2");
     assert_eq!(digest(&disk, "0000000002.blocks"), "4f9a8ddf0c368e93abedfee99402f70e5a5020bdbfe696fe06a5f84efbc26a2e");
-}
-
-#[test]
-fn a_key_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("key");
-    write_key(&path, &SecretKey::from_seed([5; 32])).unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    assert_eq!(bytes[..6], *b"BZKY\x01\x00");
-    assert_eq!(
-        Digest::of_bytes(&bytes).to_string(),
-        "ca038d86a9a5ab69707e27f657f1757c838d2591b7ec0adff5b0650eab5ece36"
-    );
 }
 
 #[test]

@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 use bezant_store::evidence::{Kept, MAX_BYTES, MAX_FILES};
 use bezant_store::home::{Part, Paths};
 use bezant_store::wal::Settings;
-use bezant_store::{Home, HomeError, KeyError, LogError, Wal, read_key, write_key};
-use bezant_types::SecretKey;
+use bezant_store::{Home, HomeError, LogError, Wal};
 use support::identity;
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -72,52 +71,6 @@ fn the_lock_holds_between_processes_and_falls_with_a_killed_one() {
     child.kill().unwrap();
     child.wait().unwrap();
     Home::open(directory.path()).unwrap();
-}
-
-#[test]
-fn a_key_comes_back_and_is_never_overwritten() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("key");
-    let key = SecretKey::from_seed([5; 32]);
-    write_key(&path, &key).unwrap();
-    assert_eq!(mode(&path), 0o600);
-    assert_eq!(read_key(&path).unwrap().account(), key.account());
-    let error = write_key(&path, &SecretKey::from_seed([6; 32])).unwrap_err();
-    assert!(matches!(error, KeyError::Exists { .. }), "{error}");
-    assert_eq!(read_key(&path).unwrap().account(), key.account());
-}
-
-#[test]
-fn a_missing_exposed_damaged_or_foreign_key_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("key");
-    assert!(matches!(read_key(&path), Err(KeyError::Missing { .. })));
-    write_key(&path, &SecretKey::from_seed([5; 32])).unwrap();
-
-    for exposed in [0o640, 0o604, 0o660] {
-        fs::set_permissions(&path, fs::Permissions::from_mode(exposed)).unwrap();
-        let text = read_key(&path).unwrap_err().to_string();
-        assert!(text.contains(&format!("`chmod 600 {}`", path.display())), "{text}");
-    }
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-
-    let whole = fs::read(&path).unwrap();
-    for place in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[place] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        let error = read_key(&path).unwrap_err();
-        let by_name = if place < 6 {
-            matches!(error, KeyError::WrongFormat { .. })
-        } else {
-            matches!(error, KeyError::Damaged { .. })
-        };
-        assert!(by_name, "byte {place}: {error}");
-    }
-    fs::write(&path, &whole[..40]).unwrap();
-    assert!(matches!(read_key(&path), Err(KeyError::WrongFormat { .. })));
-    fs::write(&path, [whole, vec![0; 1 << 20]].concat()).unwrap();
-    assert!(matches!(read_key(&path), Err(KeyError::WrongFormat { .. })), "longer than any key");
 }
 
 #[test]
