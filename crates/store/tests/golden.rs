@@ -7,7 +7,7 @@ mod support;
 
 use bezant_store::wal::Settings;
 use bezant_store::{BlockStore, Disk, MemoryDisk, StateStore, Wal};
-use bezant_types::{Digest, SecretKey, SequenceNumber};
+use bezant_types::{Digest, SequenceNumber};
 use redb::ReadableDatabase as _;
 use support::identity;
 
