@@ -1,5 +1,7 @@
 //! The gateway over real sockets and the real ledger, with the replicas between them left out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too")]
+
 #[path = "support/client.rs"]
 mod client;
 mod support;

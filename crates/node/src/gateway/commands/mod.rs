@@ -156,6 +156,9 @@ pub(crate) fn plan(command: &Command<'_>, session: &mut Session, around: &Surrou
 }
 
 fn try_plan(command: &Command<'_>, session: &mut Session, around: &Surroundings) -> Result<Plan, Reply> {
+    if let Some(reply) = session::between_multi_and_exec(command.name(), session) {
+        return Err(reply);
+    }
     let Some(spec) = table::find(command.name()) else {
         return Err(match unsupported::why(command.name()) {
             Some((name, why)) => wording::unsupported(&name, why),

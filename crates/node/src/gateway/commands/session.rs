@@ -15,6 +15,15 @@ pub(crate) struct Session {
     pub(crate) protocol: Protocol,
     pub(crate) name: String,
     pub(crate) fate: Fate,
+    pub(super) multi: Multi,
+}
+
+/// Whether the client believes to be in a transaction of several commands. `MULTI` is refused, but a pipeline that was
+/// sent with it goes on to its `EXEC`; executing what is in between would do half of what was to be done as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Multi {
+    Outside,
+    Refused,
 }
 
 /// Whether the connection goes on after the reply.
@@ -26,7 +35,7 @@ pub(crate) enum Fate {
 
 impl Session {
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, protocol: Protocol::Resp2, name: String::new(), fate: Fate::Open }
+        Self { id, protocol: Protocol::Resp2, name: String::new(), fate: Fate::Open, multi: Multi::Outside }
     }
 
     fn rename(&mut self, name: &[u8], around: &Surroundings) -> Result<(), Reply> {
@@ -38,6 +47,31 @@ impl Session {
         text.clone_into(&mut self.name);
         around.clients.rename(self.id, text);
         Ok(())
+    }
+}
+
+/// The reply to a command between a refused `MULTI` and its `EXEC`; none if the command is to be dealt with as usual.
+pub(super) fn between_multi_and_exec(name: &[u8], session: &mut Session) -> Option<Reply> {
+    let is = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
+    match session.multi {
+        Multi::Outside => {
+            if is("multi") {
+                session.multi = Multi::Refused;
+            }
+            None
+        }
+        Multi::Refused if is("reset") || is("quit") => None,
+        Multi::Refused if is("exec") => {
+            session.multi = Multi::Outside;
+            Some(Reply::Error("EXECABORT Transaction discarded because of previous errors.".into()))
+        }
+        Multi::Refused if is("discard") => {
+            session.multi = Multi::Outside;
+            Some(Reply::OK)
+        }
+        Multi::Refused => Some(Reply::Error(
+            "ERR not executed: MULTI is not supported, so nothing is executed until EXEC or DISCARD".into(),
+        )),
     }
 }
 
@@ -60,6 +94,7 @@ pub(super) fn quit(_: &Command<'_>, session: &mut Session, _: &Surroundings) -> 
 
 pub(super) fn reset(_: &Command<'_>, session: &mut Session, around: &Surroundings) -> Result<Reply, Reply> {
     session.protocol = Protocol::Resp2;
+    session.multi = Multi::Outside;
     session.rename(b"", around)?;
     Ok(Reply::Simple("RESET".into()))
 }

@@ -64,26 +64,23 @@ impl World {
 
     #[track_caller]
     fn order(&mut self, line: &str) -> Order {
-        match self.plan(line) {
-            Plan::Order(order) => order,
-            other => panic!("{line} is no order but {other:?}"),
-        }
+        let plan = self.plan(line);
+        let Plan::Order(order) = plan else { panic!("{line} is no order but {plan:?}") };
+        order
     }
 
     #[track_caller]
     fn reply(&mut self, line: &str) -> Reply {
-        match self.plan(line) {
-            Plan::Reply(reply) => reply,
-            other => panic!("{line} is answered later: {other:?}"),
-        }
+        let plan = self.plan(line);
+        let Plan::Reply(reply) = plan else { panic!("{line} is answered later: {plan:?}") };
+        reply
     }
 
     #[track_caller]
     fn error(&mut self, line: &str) -> String {
-        match self.reply(line) {
-            Reply::Error(text) => text,
-            other => panic!("{line} is no error but {other:?}"),
-        }
+        let reply = self.reply(line);
+        let Reply::Error(text) = reply else { panic!("{line} is no error but {reply:?}") };
+        text
     }
 }
 
@@ -199,7 +196,6 @@ fn our_own_errors_name_cause_and_remedy() {
         ("SET k v EX 5", "ERR the option EX of SET is not supported: nothing expires here"),
         ("SET k v keepttl", "ERR the option KEEPTTL of SET is not supported: nothing expires here"),
         ("EXPIRE k 5", "ERR EXPIRE is not supported: nothing expires here"),
-        ("multi", "ERR MULTI is not supported: every command is one atomic transaction"),
         ("HSET h f v", "ERR HSET is not supported: values are plain strings"),
         ("KEYS *", "ERR KEYS is not supported: entries cannot be listed"),
         ("CONFIG SET a b", "ERR CONFIG SET is not supported: "),
@@ -348,6 +344,23 @@ fn a_connection_has_a_name_and_a_protocol_and_reset_forgets_them() {
     assert_eq!(world.reply("CLIENT GETNAME"), Reply::Null);
     assert_eq!(world.reply("QUIT"), Reply::OK);
     assert_eq!(world.session.fate, Fate::Closing);
+}
+
+#[test]
+fn nothing_is_executed_between_a_refused_multi_and_its_exec() {
+    let mut world = World::new();
+    assert!(world.error("MULTI").starts_with("ERR MULTI is not supported: every command is one atomic transaction"));
+    assert!(world.error("SET k v").starts_with("ERR not executed: MULTI is not supported"));
+    assert!(world.error("MULTI").starts_with("ERR not executed: "));
+    assert_eq!(world.error("EXEC"), "EXECABORT Transaction discarded because of previous errors.");
+    world.order("SET k v");
+    assert!(world.error("EXEC").starts_with("ERR EXEC is not supported"));
+    world.error("MULTI");
+    assert_eq!(world.reply("DISCARD"), Reply::OK);
+    world.order("SET k v");
+    world.error("multi");
+    world.reply("RESET");
+    world.order("SET k v");
 }
 
 #[test]
