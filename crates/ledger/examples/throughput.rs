@@ -1,7 +1,7 @@
 //! How fast the ledger executes and hashes: `cargo run --release -p bezant-ledger --example throughput`.
 //!
-//! 100,000 entries of 100 bytes, overwritten at random in batches of 1,000 with a checkpoint after each; one thread. The
-//! keys are drawn by a fixed linear congruential generator, so every run does the same work.
+//! 100,000 entries of 100 bytes, overwritten at random in batches of 1,000 with a checkpoint after each; one thread.
+//! The keys are drawn by a fixed linear congruential generator, so every run does the same work.
 
 use std::time::{Duration, Instant};
 

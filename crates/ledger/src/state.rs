@@ -1,7 +1,7 @@
 //! A state as a value.
 //!
-//! A [`State`] is what the ledger held at one height. It never changes and is cloned by pointer, so proofs, transfers to
-//! others and the writing to disk all work on it while execution goes on.
+//! A [`State`] is what the ledger held at one height. It never changes and is cloned by pointer, so proofs, transfers
+//! to others and the writing to disk all work on it while execution goes on.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -5,25 +5,27 @@
 //!
 //! Top down, by hash. The trusted root says which [`Header`] is right, the header's trie root says which children are,
 //! and so on. A request names a subtree by its place and *the hash that it must have*; the answer is either all its
-//! leaves, if they fit a piece, or an outline: a few levels of it, down to the hashes of subtrees that are then asked for
-//! themselves. The receiver rebuilds what it is sent, and takes it only if it hashes to what was asked for.
+//! leaves, if they fit a piece, or an outline: a few levels of it, down to the hashes of subtrees that are then asked
+//! for themselves. The receiver rebuilds what it is sent, and takes it only if it hashes to what was asked for.
 //!
 //! So there is no manifest to lie about and no chunk to poison (hazard 64), no index that could differ from a proof's
-//! (hazard 68), and no peer whose claimed height matters (hazard 66): a piece is right or its sender is a liar, by name,
-//! at once, at the cost of that one piece. Everything that is kept is part of a state that a quorum signed, and its
-//! header, which is checked first, bounds how much that is.
+//! (hazard 68), and no peer whose claimed height matters (hazard 66): a piece is right or its sender is a liar, by
+//! name, at once, at the cost of that one piece. Everything that is kept is part of a state that a quorum signed, and
+//! its header, which is checked first, bounds how much that is.
 //!
 //! # Moving targets
 //!
-//! The group goes on while one replica fetches (hazard 67). [`Transfer::retarget`] keeps all that was fetched: under the
-//! new root, a subtree whose hash is that of one already held, from the replica's own old state or from the transfer so
-//! far, is not fetched again. Each attempt therefore starts where the last one stopped, less what has changed since.
+//! The group goes on while one replica fetches (hazard 67). [`Transfer::retarget`] keeps all that was fetched: under
+//! the new root, a subtree whose hash is that of one already held, from the replica's own old state or from the
+//! transfer so far, is not fetched again. Each attempt therefore starts where the last one stopped, less what has
+//! changed since.
 //!
 //! # Who is asked
 //!
 //! All peers in turn, each with a few requests under way. One that is silent, or says that it does not have the state,
 //! rests, longer each time, and is left out after a number of times in a row. One that lied is left out for good. What
-//! it costs a *server* to answer is bounded by `limit` per request; how many it answers is the host's quota (hazard 70).
+//! it costs a *server* to answer is bounded by `limit` per request; how many it answers is the host's quota (hazard
+//! 70).
 //!
 //! The driver is a pure state machine: time, pieces and new targets go in, requests and the result come out.
 

@@ -1,9 +1,9 @@
 //! Exactly once: each client's window of request numbers (rule L-3).
 //!
-//! The window is a ring of W slots in the replicated state; request number n lives in slot n mod W, so parallel requests
-//! may be ordered in any order within W. It is part of the root, of snapshots and of transfers: a replica that was
-//! restored answers a replay exactly as one that was there (hazard 69). A remembered "highest number" instead would drop
-//! parallel requests, and let a primary censor one request by ordering a later one (hazard 74).
+//! The window is a ring of W slots in the replicated state; request number n lives in slot n mod W, so parallel
+//! requests may be ordered in any order within W. It is part of the root, of snapshots and of transfers: a replica that
+//! was restored answers a replay exactly as one that was there (hazard 69). A remembered "highest number" instead would
+//! drop parallel requests, and let a primary censor one request by ordering a later one (hazard 74).
 
 use bezant_types::{AccountId, Digest, Outcome, RequestNumber};
 

@@ -1,4 +1,5 @@
-//! States as values, proofs, what is written to disk, and that all of it depends on the log alone (rules L-8, L-9, L-12).
+//! States as values, proofs, what is written to disk, and that all of it depends on the log alone (rules L-8, L-9,
+//! L-12).
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test that meets something else shall fail")]
 
@@ -221,7 +222,9 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_decode_are_the_one_encoding_of_what_they_decode_to(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn bytes_that_decode_are_the_one_encoding_of_what_they_decode_to(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300)
+    ) {
         if let Ok(proof) = Proof::decode(&bytes) {
             prop_assert_eq!(encode(&proof), &bytes[..]);
         }

@@ -21,8 +21,8 @@ pub struct Transfer {
     target: Target,
     /// The replica's own state, as it was before.
     own: Option<State>,
-    /// What is held already: the replica's own old tree, with all that was fetched for earlier targets put in its place.
-    /// As a whole it is the tree of no state; each subtree of it is what its hash says.
+    /// What is held already: the replica's own old tree, with all that was fetched for earlier targets put in its
+    /// place. As a whole it is the tree of no state; each subtree of it is what its hash says.
     held: Node,
     phase: Phase,
     peers: Peers,
@@ -59,10 +59,11 @@ struct Tree {
     /// Verified subtrees.
     done: BTreeMap<Prefix, Node>,
     done_bytes: u64,
-    /// Subtrees of which only the hash is known. Disjoint from each other and from those that are done, and together with
-    /// these the whole tree.
+    /// Subtrees of which only the hash is known. Disjoint from each other and from those that are done, and together
+    /// with these the whole tree.
     open: BTreeMap<Prefix, Digest>,
-    /// Those of the open ones that nobody is being asked for, the next one last: depth first, which keeps the list short.
+    /// Those of the open ones that nobody is being asked for, the next one last: depth first, which keeps the list
+    /// short.
     wanted: Vec<Wanted>,
 }
 
@@ -244,7 +245,10 @@ impl Transfer {
             self.on_subtree(prefix, node);
         } else if let Phase::Tree(tree) = &mut self.phase {
             tree.open.insert(prefix, hash);
-            let is_this = |flight: &Flight| matches!(flight.wanted, Wanted::Subtree { prefix: at, hash: of, .. } if at == prefix && of == hash);
+            let is_this = |flight: &Flight| match flight.wanted {
+                Wanted::Header { .. } => false,
+                Wanted::Subtree { prefix: at, hash: of, .. } => at == prefix && of == hash,
+            };
             if !self.flights.values().any(is_this) {
                 let similar = self.held.at(&prefix).weight() > SIMILAR_BYTES;
                 let detail = if similar { Detail::Hashes } else { Detail::Leaves };
@@ -427,8 +431,8 @@ impl Tree {
     }
 }
 
-/// A replica that holds more than this of what may be much the same compares hashes before it fetches. Several times what
-/// the other side sends whole, or every second comparison would be one level deep.
+/// A replica that holds more than this of what may be much the same compares hashes before it fetches. Several times
+/// what the other side sends whole, or every second comparison would be one level deep.
 const SIMILAR_BYTES: u64 = 4 * SMALL_BYTES as u64;
 
 /// What a piece was worth.

@@ -101,15 +101,15 @@ pub enum Content {
         /// The trie's root.
         trie_root: Digest,
     },
-    /// All leaves of a subtree: their records one after the other, in ascending order of key digest. Bytes and not a list,
-    /// so that decoding a piece takes no more memory than the piece has.
+    /// All leaves of a subtree: their records one after the other, in ascending order of key digest. Bytes and not a
+    /// list, so that decoding a piece takes no more memory than the piece has.
     Leaves(Vec<u8>),
     /// The upper levels of a subtree.
     Outline(Outline),
 }
 
-/// The upper levels of a subtree in preorder: a branch that is opened is a [`Token::Open`], followed by its two halves; one
-/// that is not is a [`Token::Closed`].
+/// The upper levels of a subtree in preorder: a branch that is opened is a [`Token::Open`], followed by its two halves;
+/// one that is not is a [`Token::Closed`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize)]
 pub struct Outline(pub(super) Vec<Token>);
 

@@ -29,8 +29,8 @@ fn open(node: &Node, levels: usize, enough: u64, tokens: &mut Vec<Token>) {
     }
 }
 
-/// The closed parts of an outline of the subtree at `prefix`, if it hashes to `hash`. The hash is the whole proof: if it
-/// is right, then each part lies where it is said to lie and has the hash that it is said to have.
+/// The closed parts of an outline of the subtree at `prefix`, if it hashes to `hash`. The hash is the whole proof: if
+/// it is right, then each part lies where it is said to lie and has the hash that it is said to have.
 pub(super) fn check(prefix: Prefix, hash: Digest, outline: &Outline) -> Result<Vec<Part>, Lie> {
     // An outline of nothing but the question itself would let a peer keep us asking for ever.
     if !matches!(outline.0.first(), Some(Token::Open)) {

@@ -32,8 +32,8 @@ enum Standing {
     Liar,
 }
 
-/// Requests under way with one peer, at most: enough to hide the way there and back, few enough to bound what may arrive
-/// at once.
+/// Requests under way with one peer, at most: enough to hide the way there and back, few enough to bound what may
+/// arrive at once.
 const MAX_FLYING: usize = 8;
 /// After this many failures in a row a peer is left out.
 const MAX_FAILURES: u32 = 6;

@@ -11,8 +11,8 @@ use crate::trie::Node;
 
 /// Answers `request` from `state`, with about `limit` bytes at most; a single record may be larger.
 ///
-/// A subtree is served to whoever names its hash, whatever state it is wanted for: a peer that has moved on still has most
-/// of the state that is being fetched.
+/// A subtree is served to whoever names its hash, whatever state it is wanted for: a peer that has moved on still has
+/// most of the state that is being fetched.
 pub fn serve(state: &State, request: &PieceRequest, limit: usize) -> Piece {
     let content = match request.wanted {
         Wanted::Header { root } if root == state.root() => {
