@@ -1,4 +1,5 @@
-//! Golden hashes of everything that this crate puts on disks, on wires, or under signatures; and that nothing else decodes.
+//! Golden hashes of everything that this crate puts on disks, on wires, or under signatures; and that nothing else
+//! decodes.
 //!
 //! Each is the SHA-256 of the canonical bytes of fixed values. If one differs, then bytes that others have written or
 //! signed mean something else now: that is a decision about the format, to be made in a commit of its own, with the new
@@ -306,7 +307,8 @@ proptest! {
 
     #[test]
     fn damaged_bytes_never_panic_and_have_one_meaning_at_most(
-        bundle in arbitrary_bundle(), outcome in arbitrary_outcome(), place in any::<usize>(), flip in 1u8.., cut in any::<bool>()
+        bundle in arbitrary_bundle(), outcome in arbitrary_outcome(),
+        place in any::<usize>(), flip in 1u8.., cut in any::<bool>()
     ) {
         for mut bytes in [encode(&bundle), encode(&outcome)] {
             let place = place % bytes.len();
