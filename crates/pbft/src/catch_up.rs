@@ -9,9 +9,10 @@
 //! Help is rationed: one answer a peer and status interval, bounded in blocks and bytes, so that asking costs the asker
 //! about as much as the asked (hazard 70).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use bezant_types::codec::encoded_len;
 use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Verified};
 
 use crate::certificate::{CheckpointCertificate, CommitCertificate, Endorsed};
@@ -25,7 +26,7 @@ use crate::slot::{Payload, Progress};
 /// The most blocks in one answer to a status.
 const HELP_BLOCKS: usize = 64;
 /// The most bytes of bodies in one answer to a fetch, a first body of any size aside.
-const HELP_BYTES: usize = 4 << 20;
+pub(crate) const HELP_BYTES: usize = 4 << 20;
 /// The most fetches of one peer that are answered in one status interval.
 const FETCHES_PER_INTERVAL: u32 = 256;
 /// How long to wait for a body to come by itself before asking for it, in milliseconds.
@@ -138,8 +139,10 @@ impl Replica {
         {
             out.send(to, Outgoing::Proven(Message::Stable(stable.as_endorsed().clone())));
         }
+        // At its low water mark it has a certificate, which says more than its vote; and if it fetched that state, it never
+        // vouched for it.
         if self.silence.may_vote() {
-            for (sequence, root) in self.roots.range(status.stable.next()..) {
+            for (sequence, root) in self.roots.range(status.stable.max(self.low()).next()..) {
                 let checkpoint = Checkpoint { sequence: *sequence, root: *root };
                 out.send(to, Outgoing::Checkpoint(checkpoint));
             }
@@ -290,7 +293,7 @@ impl Replica {
         self.last_checkpoint = sequence;
         self.roots.insert(sequence, root);
         self.recent.clear();
-        self.placed.clear();
+        self.placed.retain(|_, at| sequence < *at);
         // Some of what waits was executed in blocks that this replica never saw. Clients will ask again for the rest.
         self.pool.clear();
         self.advance(certificate, out);
@@ -366,7 +369,9 @@ impl Replica {
         let to = Recipients::One(peer);
         let mut bytes = 0usize;
         let mut found = Vec::new();
-        for request in requests.iter().filter_map(|digest| self.find_request(digest)) {
+        for request in
+            requests.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|digest| self.find_request(digest))
+        {
             bytes = bytes.saturating_add(request.size());
             if !found.is_empty() && bytes > HELP_BYTES {
                 break;
@@ -376,8 +381,12 @@ impl Replica {
         if !found.is_empty() {
             out.send(to, Outgoing::Proven(Message::Requests(found)));
         }
-        for (sequence, digest) in batches {
+        for (sequence, digest) in batches.iter().collect::<BTreeSet<_>>() {
             if let Some(batch) = self.find_batch(*sequence, digest) {
+                bytes = bytes.saturating_add(encoded_len(batch));
+                if bytes > HELP_BYTES {
+                    break;
+                }
                 out.send(to, Outgoing::Proven(Message::Batch(*sequence, batch.clone())));
             }
         }

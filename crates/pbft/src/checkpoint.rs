@@ -123,9 +123,7 @@ impl Replica {
                 out.effect(Effect::CancelTimer(Timer::Seal(self.view)));
             }
             if self.silence.may_vote() {
-                let checkpoint = Checkpoint { sequence, root };
-                out.record(Record::Checkpoint(checkpoint));
-                out.send(Recipients::All, Outgoing::Checkpoint(checkpoint));
+                vouch(sequence, root, out);
             }
         }
         if let Some(ahead) = self.ahead.clone() {
@@ -176,7 +174,9 @@ impl Replica {
         }
         if self.executed < sequence {
             if sequence_of(self.ahead.as_ref()) < sequence {
+                out.record(Record::Stable(certificate.as_endorsed().clone()));
                 self.ahead = Some(certificate);
+                self.next = self.next.max(sequence.next());
             }
             return self.on_behind(out);
         }
@@ -193,6 +193,9 @@ impl Replica {
     pub(crate) fn advance(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
         let low = certificate.vote().sequence;
         assert!(self.low() < low && low <= self.executed, "rule C-3: the window follows execution");
+        if self.settled() < low {
+            out.record(Record::Stable(certificate.as_endorsed().clone()));
+        }
         self.stable = Some(certificate.clone());
         if sequence_of(self.ahead.as_ref()) <= low {
             self.ahead = None;
@@ -204,7 +207,11 @@ impl Replica {
         self.roots = self.roots.split_off(&low);
         self.claims.advance(low, self.high());
         self.next = self.next.max(low.next());
-        self.silence.on_stable(low);
+        if self.silence.ends_at(low) {
+            // What it executed in silence it vouches for now.
+            let above: Vec<_> = self.roots.range(low.next()..).map(|(sequence, root)| (*sequence, *root)).collect();
+            above.into_iter().for_each(|(sequence, root)| vouch(sequence, root, out));
+        }
         out.effect(Effect::Stable(certificate));
     }
 
@@ -228,4 +235,11 @@ impl Replica {
             self.announce(Payload::new(Batch::Seal { timestamp: self.clock }, |_| None), out);
         }
     }
+}
+
+/// Rule C-1: puts on record that this replica found this state, and says so.
+fn vouch(sequence: SequenceNumber, root: Digest, out: &mut Ready) {
+    let checkpoint = Checkpoint { sequence, root };
+    out.record(Record::Checkpoint(checkpoint));
+    out.send(Recipients::All, Outgoing::Checkpoint(checkpoint));
 }

@@ -49,6 +49,9 @@ pub enum Ignored {
     /// The proposal is not what the new view obliges its primary to.
     #[error("the proposal differs from what the new view prescribes")]
     NotInPlan,
+    /// Another batch is proven to be committed there.
+    #[error("another batch is committed there")]
+    DecidedOtherwise,
     /// A certificate in it is none.
     #[error("a certificate in it is not valid: {0}")]
     BadCertificate(NotACertificate),
@@ -108,6 +111,7 @@ impl Ignored {
             | Self::MalformedBatch
             | Self::BatchTooLarge
             | Self::NotInPlan
+            | Self::DecidedOtherwise
             | Self::NotAQuorum
             | Self::BadPreparedSet
             | Self::WrongProposals

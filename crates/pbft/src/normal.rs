@@ -2,8 +2,9 @@
 
 use alloc::collections::BTreeSet;
 
-use bezant_types::{Request, SequenceNumber, Signed, Timestamp, Verified, View};
+use bezant_types::{Digest, Request, SequenceNumber, Signed, Timestamp, Verified, View};
 
+use crate::catch_up::HELP_BYTES;
 use crate::evidence::{Evidence, Pair};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Commit, PrePrepare, Prepare};
@@ -20,7 +21,8 @@ impl Replica {
         self.supply(&request, out);
         let (client, number, digest) = (request.client(), request.number(), request.digest());
         let place = self.placed.get(&digest).copied();
-        if place.is_some_and(|sequence| sequence <= self.delivered) {
+        let block = place.and_then(|sequence| self.recent.get(&sequence));
+        if block.is_some_and(|block| block.decided.batch.requests().contains(&digest)) {
             // Committed already. Once it is executed, the host answers from the ledger.
             return out.ignore(None, Ignored::Duplicate);
         }
@@ -135,13 +137,17 @@ impl Replica {
             return Err(Ignored::NotThePrimary);
         }
         self.admit_sequence(sequence)?;
-        if sequence <= self.plan.base() {
-            return Err(Ignored::BelowWindow); // The view began with a checkpoint at or above it.
+        if sequence <= self.plan.base().max(self.settled()) {
+            return Err(Ignored::BelowWindow); // A checkpoint at or above it is proven.
         }
         match self.slots.get(&sequence).and_then(|slot| slot.proposal) {
             Some(known) if known.digest == digest => return Err(Ignored::Duplicate),
             Some(_) => return Err(Ignored::Contradiction),
             None => {}
+        }
+        // Decided in this view or before it: an honest primary knows, for it proposed it, or the new view prescribes it.
+        if self.decided_at(sequence).is_some_and(|decided| decided != digest) && self.plan.get(sequence).is_none() {
+            return Err(Ignored::DecidedOtherwise);
         }
         // The batch is looked at before anything is kept: a batch under a wrong digest must not occupy the slot (hazard 10).
         if batch.is_some_and(|batch| batch.digest() != digest) {
@@ -154,6 +160,11 @@ impl Replica {
             (None, None) => Err(Ignored::BatchMissing),
             (None, Some(batch)) => self.admit_new_batch(now, batch),
         }
+    }
+
+    fn decided_at(&self, sequence: SequenceNumber) -> Option<Digest> {
+        let in_slot = self.slots.get(&sequence).and_then(|slot| slot.committed.as_ref()).map(|one| one.vote().digest);
+        in_slot.or_else(|| self.recent.get(&sequence).map(|block| block.decided.commits.vote.digest))
     }
 
     fn admit_new_batch(&self, now: Timestamp, batch: &Batch) -> Result<(), Ignored> {
@@ -194,7 +205,11 @@ impl Replica {
             let first = Signed { signer: vote.signer(), message: PrePrepare { view, sequence, digest }, signature };
             out.effect(Effect::Accuse(vote.signer(), Evidence::PrePrepares(Pair::of(first, vote))));
         }
-        if matches!(reason, Ignored::Contradiction | Ignored::NotInPlan | Ignored::MalformedBatch) {
+        let dishonest = matches!(
+            reason,
+            Ignored::Contradiction | Ignored::NotInPlan | Ignored::MalformedBatch | Ignored::DecidedOtherwise
+        );
+        if dishonest {
             self.distrust_primary(out);
         }
     }
@@ -365,10 +380,11 @@ impl Replica {
             Half::First => {
                 self.watch = Some(Watch { work, half: Half::Second });
                 out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2));
-                if let Work::Request(arrival) = work
-                    && let Some(request) = self.pool.arrived(arrival)
-                {
-                    let passed_on = Outgoing::Proven(Message::Requests(alloc::vec![request.clone()]));
+                // All that the primary seems not to have, and not the oldest alone: a client that cannot reach the primary
+                // would be served one request at a time.
+                let waiting = self.pool.unproposed(HELP_BYTES);
+                if !waiting.is_empty() {
+                    let passed_on = Outgoing::Proven(Message::Requests(waiting));
                     out.send(Recipients::One(self.primary()), passed_on);
                 }
             }

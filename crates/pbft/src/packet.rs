@@ -100,6 +100,26 @@ impl Packet {
         FORMAT.seal(self)
     }
 
+    /// Over whose channel alone this may come, if that matters. A status or a fetch says how its signer stands now. Kept and
+    /// handed over by another it would still be authentic, and would use up the help that its signer is due, or tell a
+    /// replica without its log how little the group had done long ago (rule A-1). The host turns it away.
+    pub fn only_from(&self) -> Option<ReplicaId> {
+        match self {
+            Self::Status(signed) => Some(signed.signer),
+            Self::Fetch(signed) => Some(signed.signer),
+            Self::PrePrepare(..)
+            | Self::Prepare(_)
+            | Self::Commit(_)
+            | Self::Checkpoint(_)
+            | Self::ViewChange(_)
+            | Self::NewView(_)
+            | Self::Requests(_)
+            | Self::Batch(..)
+            | Self::Decided(_)
+            | Self::Stable(_) => None,
+        }
+    }
+
     /// Checks this packet alone.
     ///
     /// # Errors

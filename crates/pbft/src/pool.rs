@@ -81,6 +81,16 @@ impl Pool {
         self.get(self.order.get(&arrival)?)
     }
 
+    /// The oldest requests that no proposal of this view holds, up to so many bytes, and at least one if there is one.
+    pub(crate) fn unproposed(&self, max_bytes: usize) -> Vec<Request> {
+        let mut bytes = 0usize;
+        let fits = |request: &&Request| {
+            bytes = bytes.saturating_add(request.size());
+            bytes == request.size() || bytes <= max_bytes
+        };
+        self.unproposed.iter().filter_map(|arrival| self.arrived(*arrival)).take_while(fits).cloned().collect()
+    }
+
     pub(crate) fn has_unproposed(&self) -> bool {
         !self.unproposed.is_empty()
     }

@@ -49,7 +49,7 @@ pub enum Record {
     NewView(NewView),
     /// It has entered the view that this message opens.
     Entered(Signed<NewView>),
-    /// A checkpoint that it holds the proof of. Written when the log is compacted.
+    /// A checkpoint that it holds the proof of.
     Stable(Endorsed<Checkpoint>),
     /// It has lost an earlier log, and does not know yet how far it may have voted.
     LogLost,

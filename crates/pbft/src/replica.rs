@@ -269,6 +269,18 @@ impl Replica {
         sequence_of(self.stable.as_ref())
     }
 
+    /// The last checkpoint that is proven to be stable, executed here or not. What lies at or below it is settled: this
+    /// replica proposes and accepts nothing there any more. After a restart it may have forgotten what it said there,
+    /// for its log was compacted behind this checkpoint, while its saved state may be an older one.
+    pub(crate) fn proven(&self) -> Option<&CheckpointCertificate> {
+        self.ahead.as_ref().or(self.stable.as_ref())
+    }
+
+    /// The sequence number of [`Self::proven`].
+    pub(crate) fn settled(&self) -> SequenceNumber {
+        sequence_of(self.proven())
+    }
+
     /// Rule C-2: the high water mark.
     pub(crate) fn high(&self) -> SequenceNumber {
         self.low().saturating_add(self.config.parameters().window)

@@ -52,12 +52,13 @@ impl Silence {
         }
     }
 
-    pub(crate) fn on_stable(&mut self, low: SequenceNumber) {
-        if let Self::Until(sequence) = self
-            && *sequence <= low
-        {
+    /// Says whether the silence ends with this stable checkpoint.
+    pub(crate) fn ends_at(&mut self, low: SequenceNumber) -> bool {
+        let ends = matches!(self, Self::Until(sequence) if *sequence <= low);
+        if ends {
             *self = Self::Voting;
         }
+        ends
     }
 }
 
@@ -121,7 +122,13 @@ impl Replica {
                     slot.vote_for(vote.digest);
                 }
             }
-            Record::Bodies(sequence, bodies) => self.replay_bodies(sequence, Some(bodies))?,
+            Record::Bodies(sequence, bodies) => {
+                let digest = bodies.batch.digest();
+                self.replay_bodies(sequence, Some(bodies))?;
+                if let Some(slot) = self.slots.get_mut(&sequence) {
+                    slot.vote_for(digest);
+                }
+            }
             Record::Prepared(proof) => {
                 let certificate = PreparedCertificate::check(proof, self.config.committee(), self.config.keyring())?;
                 self.replay_prepared(certificate);
@@ -150,14 +157,15 @@ impl Replica {
             Record::Stable(endorsed) => {
                 let certificate =
                     CheckpointCertificate::check(endorsed, self.config.committee(), self.config.keyring())?;
-                if self.executed < certificate.vote().sequence {
+                if self.settled() < certificate.vote().sequence {
+                    self.next = self.next.max(certificate.vote().sequence.next());
                     self.ahead = Some(certificate);
                 }
             }
             Record::LogLost => self.silence = Silence::Asking(BTreeMap::new()),
             Record::SilentUntil(sequence) => {
                 self.silence = Silence::Until(sequence);
-                self.silence.on_stable(self.low());
+                self.silence.ends_at(self.low());
             }
         }
         Ok(())
@@ -223,6 +231,7 @@ impl Replica {
             return Err(BadRecord::WrongBodies);
         }
         self.delivered = sequence;
+        self.next = self.next.max(sequence.next());
         for request in &block.requests {
             self.placed.insert(request.digest(), sequence);
         }
@@ -284,8 +293,7 @@ impl Replica {
     /// Everything that this replica must not forget, as the records of a fresh log.
     pub fn dump(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        let stable = self.ahead.as_ref().or(self.stable.as_ref());
-        records.extend(stable.map(|certificate| Record::Stable(certificate.as_endorsed().clone())));
+        records.extend(self.proven().map(|certificate| Record::Stable(certificate.as_endorsed().clone())));
         match &self.silence {
             Silence::Voting => {}
             Silence::Asking(_) => records.push(Record::LogLost),
@@ -293,10 +301,9 @@ impl Replica {
         }
         // What prepared comes before the view in which it is carried forward; the proposals of the view come after.
         for (sequence, slot) in &self.slots {
-            if let Some(certificate) = &slot.prepared {
-                records.push(Record::Prepared(certificate.as_proof().clone()));
-                records.extend(dump_bodies(*sequence, slot, certificate.digest()));
-            }
+            // Also the bodies of what it voted for in views that failed: a proof may name it as their holder.
+            records.extend(slot.vouched().filter_map(|digest| dump_bodies(*sequence, slot, digest)));
+            records.extend(slot.prepared.as_ref().map(|certificate| Record::Prepared(certificate.as_proof().clone())));
         }
         let above = self.roots.range(self.low().next()..);
         records
@@ -314,13 +321,11 @@ impl Replica {
     fn dump_votes(&self, sequence: SequenceNumber, slot: &Slot, records: &mut Vec<Record>) {
         let view = self.view;
         if let Some(digest) = slot.announced {
-            records.extend(dump_bodies(sequence, slot, digest));
             records.push(Record::Proposed(PrePrepare { view, sequence, digest }, None));
         } else if slot.progress >= Progress::Accepted
             && let Some(Vote { digest, signature, .. }) = slot.proposal
         {
             let message = PrePrepare { view, sequence, digest };
-            records.extend(dump_bodies(sequence, slot, digest));
             records.push(Record::Accepted(Signed { signer: self.primary(), message, signature }, None));
         }
         if slot.progress == Progress::Prepared

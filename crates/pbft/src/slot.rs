@@ -189,6 +189,12 @@ impl Slot {
         }
     }
 
+    /// The batches whose bodies this replica vouched for, in the order in which it did.
+    pub(crate) fn vouched(&self) -> impl Iterator<Item = Digest> {
+        let prepared = self.prepared.as_ref().map(PreparedCertificate::digest);
+        prepared.filter(|digest| !self.voted.contains(digest)).into_iter().chain(self.voted.iter().copied())
+    }
+
     /// Who vouched for the batches that matter here.
     pub(crate) fn vouchers(&self, committee: Committee, view: View) -> impl Iterator<Item = ReplicaId> {
         let primary = self.proposal.map(|_| committee.primary(view));
@@ -219,7 +225,11 @@ impl Slot {
 
     /// Puts a body wherever it is missing in this slot.
     pub(crate) fn supply(&mut self, request: &Request) -> bool {
-        self.payloads.values_mut().fold(false, |any, payload| payload.supply(request) || any)
+        let mut missing = false;
+        for payload in self.payloads.values_mut() {
+            missing |= payload.supply(request);
+        }
+        missing
     }
 
     /// Says that a batch matters here and that `holders` should have it.

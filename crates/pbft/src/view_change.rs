@@ -84,10 +84,13 @@ impl Replica {
         if !self.silence.may_vote() {
             return;
         }
-        let prepared = self.slots.values().filter_map(|slot| slot.prepared.as_ref());
+        // The proof counts, not whether this replica has executed that far. After a restart its low water mark may be an
+        // old one, and slots that prepared up to the later high water mark would lie out of its window.
+        let above = self.slots.range(self.settled().next()..);
+        let prepared = above.filter_map(|(_, slot)| slot.prepared.as_ref());
         let message = ViewChange {
             view: target,
-            checkpoint: self.stable.as_ref().map(|certificate| certificate.as_endorsed().clone()),
+            checkpoint: self.proven().map(|certificate| certificate.as_endorsed().clone()),
             prepared: prepared.map(|certificate| certificate.as_proof().clone()).collect(),
         };
         self.leave_view(target, out);
@@ -168,22 +171,28 @@ impl Replica {
         }
     }
 
-    /// Rules V-2 and V-5: once a quorum wants the view that this replica waits for, the timer runs, and if it is the
-    /// primary it opens the view.
+    /// Rule V-5: once a quorum has come as far as the view that this replica waits for, the timer runs.
+    ///
+    /// Whoever has gone on to a later view counts: of each member only its last view change is kept and repeated, so a
+    /// quorum for exactly this view may never be seen here, and without a timer this replica would wait for ever while the
+    /// others wait for it.
     fn gather(&mut self, out: &mut Ready) {
-        if self.phase != Phase::ViewChanging(Stage::Gathering) {
-            return;
+        let come = self.view_changes.values().filter(|change| change.view() >= self.view).count();
+        if self.phase == Phase::ViewChanging(Stage::Gathering) && come >= self.config.committee().quorum() {
+            self.phase = Phase::ViewChanging(Stage::Waiting);
+            out.effect(Effect::SetTimer(Timer::NewView(self.view), self.timeout_ms()));
         }
+        self.open_view(out);
+    }
+
+    /// Rule V-2: the primary of the awaited view opens it, once a quorum wants exactly this view.
+    fn open_view(&mut self, out: &mut Ready) {
         let committee = self.config.committee();
         let wanting = self.view_changes.values().filter(|change| change.view() == self.view);
         let quorum: Vec<&ValidViewChange> = wanting.take(committee.quorum()).collect();
-        if quorum.len() < committee.quorum() {
-            return;
-        }
-        self.phase = Phase::ViewChanging(Stage::Waiting);
-        out.effect(Effect::SetTimer(Timer::NewView(self.view), self.timeout_ms()));
+        let awaited = self.phase != Phase::Normal && self.primary() == self.id() && self.silence.may_vote();
         // Having opened a view before a crash, it does not open it again with other view changes.
-        if self.primary() == self.id() && self.silence.may_vote() && self.opening.is_none() {
+        if awaited && quorum.len() == committee.quorum() && self.opening.is_none() {
             let proposals = Plan::compute(&quorum, committee).proposals().to_vec();
             let view_changes = quorum.iter().map(|change| change.message.as_signed().clone()).collect();
             let message = NewView { view: self.view, view_changes, proposals };
@@ -292,7 +301,7 @@ impl Replica {
         self.new_view = Some(message);
         self.view_changes.retain(|_, change| change.view() > view);
         self.pool.release();
-        self.next = plan.last().unwrap_or(plan.base()).max(self.low()).next();
+        self.next = plan.last().unwrap_or(plan.base()).max(self.settled()).next();
         let (low, high) = (self.low(), self.high());
         for (sequence, digest, holders) in plan.slots().filter(|(sequence, ..)| low < *sequence && *sequence <= high) {
             let slot = self.slots.entry(sequence).or_default();
@@ -302,11 +311,22 @@ impl Replica {
                 slot.want(digest, holders.iter().copied());
             }
         }
+        self.mark_carried(&plan);
         let checkpoint = plan.checkpoint().cloned();
         self.plan = plan;
         out.effect(Effect::Entered(view));
         if let Some(certificate) = checkpoint {
             self.on_stable(certificate, out);
+        }
+    }
+
+    /// What is on its way to the executor, and what the view change carries over, need not be proposed again.
+    fn mark_carried(&mut self, plan: &Plan) {
+        let executing = self.recent.range(self.executed.next()..).flat_map(|(_, block)| block.decided.batch.requests());
+        let payloads = plan.slots().filter_map(|(sequence, digest, _)| self.slots.get(&sequence)?.payload(&digest));
+        let carried = payloads.flat_map(|payload| payload.batch().requests());
+        for digest in executing.chain(carried) {
+            self.pool.mark_proposed(digest);
         }
     }
 
@@ -316,7 +336,7 @@ impl Replica {
         if self.primary() != self.id() || !self.is_active() {
             return;
         }
-        let (low, high) = (self.low(), self.high());
+        let (low, high) = (self.settled(), self.high());
         let prescribed: Vec<_> = self.plan.slots().map(|(sequence, digest, _)| (sequence, digest)).collect();
         for (sequence, digest) in prescribed.into_iter().filter(|(sequence, _)| low < *sequence && *sequence <= high) {
             let pre_prepare = PrePrepare { view: self.view, sequence, digest };
