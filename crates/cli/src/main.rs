@@ -1,2 +1,56 @@
-//! bezant
-fn main() {}
+//! `bezant`: the ledger's processes and tools, one sub-command each.
+//!
+//! Nothing is decided here: arguments become calls into [`bezant_node`], and answers become text, or JSON for programs.
+//! Facts go to standard output; logs and errors to standard error. The exit status is 0 only if what was asked for
+//! happened, 1 if it did not, and 2 if the arguments made no sense.
+
+mod commands;
+mod connect;
+mod logging;
+mod print;
+mod shutdown;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+
+/// A Byzantine fault tolerant ledger: keys, values and payments, kept right by replicas of which some may lie.
+#[derive(Debug, Parser)]
+#[command(name = "bezant", version, arg_required_else_help = true, after_help = TOUR)]
+struct Arguments {
+    /// Write logs as JSON, one object a line. What is logged: RUST_LOG, as in RUST_LOG=bezant_node=debug
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let Arguments { log_json, command } = Arguments::parse();
+    let format = if log_json { logging::Format::Json } else { logging::Format::Text };
+    logging::start(format, command.usual_level());
+    match run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    // One thread: a replica's loop is one task by design, and its executor and saver are threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command.run())
+}
+
+const TOUR: &str = "\
+Try it:
+  bezant up --detach                        four replicas and a gateway, in ./bezant-data
+  redis-cli -p 7379 SET greeting hello      any Redis client
+  bezant status                             who is where, and who disagrees
+  bezant transfer bob 5 --as alice          a payment
+  bezant down                               stops all of it; `up` goes on from there";

@@ -7,6 +7,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod gateway;
+pub mod http;
 pub mod resp;
 pub mod saved;
 pub mod transport;

@@ -11,7 +11,9 @@ use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::message::{Checkpoint, Standing};
 use bezant_types::{Genesis, ReplicaId};
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::wire::StatusReport;
 
 /// A group, as its replicas describe it.
@@ -123,7 +125,27 @@ pub struct Conviction {
     pub by: Vec<u16>,
 }
 
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "a quorum works in one view, and its states agree",
+            Self::NotSettled => "a quorum answers, but is changing its view or recovering",
+            Self::NoQuorum => "fewer replicas answer than make a quorum",
+        })
+    }
+}
+
 impl GroupFacts {
+    /// Asks every replica where it stands. Takes until the deadline only if one is connected and silent.
+    pub async fn ask(client: &Client, genesis: &Genesis, deadline: Instant) -> Self {
+        let statuses = client.status(deadline).await;
+        let mut answers: Vec<_> =
+            statuses.into_iter().map(|status| status.report.map_err(|why| why.to_string())).collect();
+        // A client that is stopping answers with nothing.
+        answers.resize_with(genesis.committee().size(), || Err("it was not asked".to_owned()));
+        Self::new(genesis, &answers)
+    }
+
     /// Puts together what each replica said, or why it said nothing. `answers` has one element for each replica, in the
     /// order of their ids; the signatures of reports have been checked.
     pub fn new(genesis: &Genesis, answers: &[Result<StatusReport, String>]) -> Self {

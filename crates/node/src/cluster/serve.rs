@@ -1,14 +1,19 @@
-//! A replica as its home describes it, from start to stop.
+//! A replica or gateway as its directory describes it, from start to stop.
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use bezant_store::{Home, HomeError};
 
-use crate::config::{self, ReplicaConfig};
+use crate::client::{self, Client, ConnectError, serve};
+use crate::config::{self, ClientConfig, ReplicaConfig};
+use crate::gateway::seam::seam;
+use crate::gateway::{self, BindError, Facts, Gateway, NotAClient};
+use crate::http::{self, HttpError, Metrics, Sources};
 use crate::replica::{ReplicaError, ReplicaOptions, Resume, run};
 
-/// Why a replica does not run, or ran no longer.
+/// Why a replica or gateway does not run, or ran no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Its configuration.
@@ -20,6 +25,18 @@ pub enum StartError {
     /// What happened then.
     #[error(transparent)]
     Replica(Box<ReplicaError>),
+    /// A gateway's key.
+    #[error(transparent)]
+    NotAClient(#[from] NotAClient),
+    /// The address for Redis clients.
+    #[error(transparent)]
+    Redis(#[from] BindError),
+    /// The address for HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The way to the replicas.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 }
 
 impl From<ReplicaError> for StartError {
@@ -46,5 +63,56 @@ pub async fn serve_replica(
     let home = Home::open(home)?;
     run(ReplicaOptions { home, genesis, key, listen: Some(listen), limits, resume }, shutdown).await?;
     tracing::info!("replica {id} has stopped");
+    Ok(())
+}
+
+/// Where a gateway serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayAddresses {
+    /// Redis clients.
+    pub redis: SocketAddr,
+    /// The pages of [`crate::http`], if any.
+    pub http: Option<SocketAddr>,
+}
+
+/// Runs a gateway with the key of the client whose directory this is, until `shutdown` completes. Then its clients get the
+/// replies that they wait for.
+///
+/// # Errors
+/// [`StartError`] says why it does not run and what to do.
+pub async fn serve_gateway(
+    home: &Path,
+    addresses: GatewayAddresses,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let ClientConfig { name, key, genesis, limits, .. } = ClientConfig::load(home)?;
+    let facts = Facts::new(&genesis, key.account())?;
+    let gateway = Gateway::bind(gateway::Options::standard(addresses.redis, &facts), facts).await?;
+    let pages = match addresses.http {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+    let options = client::Options { limits, ..client::Options::for_network(&genesis) };
+    let client = Client::connect(genesis.clone(), key, options).await?;
+    let (link, requests) = seam();
+    let (requests, latency) = http::measured(requests);
+    let metrics = Metrics::new(gateway.counters(), latency);
+    let pages = pages.map(|listener| {
+        let sources = Sources { client: client.clone(), genesis: genesis.clone(), metrics };
+        tokio::spawn(http::serve(listener, sources))
+    });
+    tracing::info!("the gateway of {:?} serves as client {name:?} on {}", genesis.name(), gateway.local_addr());
+
+    // It ends when the gateway has dropped its end of the seam, after the last reply.
+    let service = tokio::spawn(serve(client.clone(), requests, pending()));
+    gateway.run(link, shutdown).await;
+    if service.await.is_err() {
+        tracing::error!("the native client was lost");
+    }
+    if let Some(pages) = pages {
+        pages.abort();
+    }
+    client.shutdown().await;
+    tracing::info!("the gateway has stopped");
     Ok(())
 }
