@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use anyhow::bail;
 use bezant_node::cluster::Directory;
-use bezant_node::config::{InitClient, InitOptions, Network};
+use bezant_node::config::{InitClient, InitOptions, Network, Placement, parse_parameters};
 use bezant_types::Amount;
 use bezant_types::genesis::Parameters;
 use bezant_types::keys::Role;
@@ -22,20 +23,29 @@ Example:
   bezant start --home ./net/replica-0       and so on for each replica, on its own machine if you like
   bezant gateway --home ./net/clients/gateway
 
-Each home is whole by itself: move it to where its replica is to run. Where replicas can be reached stands in
-genesis.toml, which must be the same everywhere; change it before anything is started. What is written there under
-[protocol] can be changed then as well.")]
+  bezant init ./net --address a.example:7401 --address b.example:7401 --address c.example:7401 \\
+      --address d.example:7401 --protocol request_timeout_ms=5000
+
+Each home is whole by itself: move it to where its replica is to run. The genesis is what all members have agreed on, and
+part of every signature and of every log: whoever changes it afterwards has another network. So what should not be as usual
+is said here: where the replicas are, and what stands under [protocol] in the genesis.toml that this writes.")]
 pub(crate) struct Init {
     /// The directory: empty, or not there yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// How many replicas: 3f + 1 stay right although f of them lie, so 4 or more
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "addresses")]
     replicas: usize,
+    /// Where a replica can be reached. Given once for each, in the order of their ids, instead of --replicas
+    #[arg(long = "address", value_name = "HOST:PORT", conflicts_with_all = ["host", "base_port"])]
+    addresses: Vec<String>,
+    /// A protocol parameter that is not to be as usual; may be given many times
+    #[arg(long = "protocol", value_name = "NAME=VALUE")]
+    protocol: Vec<String>,
     /// Replica 0 listens on this port, replica 1 on the next, and so on
     #[arg(long, value_name = "PORT", default_value_t = 7401)]
     base_port: u16,
-    /// The machine on which they run, by name or address
+    /// The machine on which all of them run, by name or address
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     host: String,
     /// What people call the network
@@ -105,18 +115,36 @@ struct ClientFacts {
 
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let placement = if self.addresses.is_empty() {
+            Placement::Consecutive { replicas: self.replicas, host: self.host, base_port: self.base_port }
+        } else {
+            Placement::Addresses(self.addresses)
+        };
         let options = InitOptions {
             name: self.name,
-            replicas: self.replicas,
-            host: self.host,
-            base_port: self.base_port,
+            placement,
             clients: self.clients.into_iter().map(|client| client.0).collect(),
-            parameters: Parameters::standard(),
+            parameters: parameters(&self.protocol)?,
         };
         let network = Directory::new(&self.directory).make(&options)?;
         self.style.style().print(&facts(network), describe)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The standard parameters but for `settings`, each `name=value`. A value that is no bare number is a text with a unit.
+fn parameters(settings: &[String]) -> anyhow::Result<Parameters> {
+    let mut lines = String::new();
+    for setting in settings {
+        let Some((name, value)) = setting.split_once('=') else {
+            bail!("--protocol {setting:?}: write it as name=value, such as request_timeout_ms=5000");
+        };
+        let value = value.trim();
+        let number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let value = if number { value.to_owned() } else { format!("{value:?}") };
+        lines.push_str(&format!("{} = {value}\n", name.trim()));
+    }
+    Ok(parse_parameters("--protocol", lines)?)
 }
 
 fn facts(network: Network) -> Facts {
@@ -180,6 +208,15 @@ mod tests {
         assert_eq!((client.name.as_str(), client.role, client.balance), ("alice", Role::Write, Amount::new(1000)));
         let ClientArgument(client) = "ops:admin".parse().unwrap();
         assert_eq!((client.role, client.balance), (Role::Admin, Amount::ZERO));
+    }
+
+    #[test]
+    fn parameters_are_set_by_name() {
+        let set = parameters(&["request_timeout_ms=5 s".into(), "window = 512".into()]).unwrap();
+        assert_eq!((set.request_timeout_ms, set.window), (5_000, 512));
+        let words = parameters(&["window=512".into(), "piepline=2".into()]).unwrap_err().to_string();
+        assert!(words.contains("--protocol:2") && words.contains("Did you mean `pipeline`?"), "{words}");
+        assert!(parameters(&["window".into()]).unwrap_err().to_string().contains("name=value"));
     }
 
     #[test]

@@ -161,13 +161,12 @@ mod tests {
     use bezant_types::genesis::Parameters;
 
     use super::*;
+    use crate::config::Placement;
 
     fn options(replicas: usize) -> InitOptions {
         InitOptions {
             name: "demo".into(),
-            replicas,
-            host: "127.0.0.1".into(),
-            base_port: 7401,
+            placement: Placement::Consecutive { replicas, host: "127.0.0.1".into(), base_port: 7401 },
             clients: Vec::new(),
             parameters: Parameters::standard(),
         }

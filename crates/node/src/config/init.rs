@@ -33,16 +33,28 @@ use super::key_file::{generate_key, write_key};
 pub struct InitOptions {
     /// What people call it.
     pub name: String,
-    /// How many replicas: at least 4.
-    pub replicas: usize,
-    /// The machine that they all run on, by name or address.
-    pub host: String,
-    /// Replica i listens on this port plus i.
-    pub base_port: u16,
+    /// Where its replicas are, and so how many: at least 4.
+    pub placement: Placement,
     /// The clients.
     pub clients: Vec<InitClient>,
     /// What replicas must agree on.
     pub parameters: Parameters,
+}
+
+/// Where the replicas of a network are.
+#[derive(Clone, Debug)]
+pub enum Placement {
+    /// All on one machine, on consecutive ports.
+    Consecutive {
+        /// How many.
+        replicas: usize,
+        /// The machine, by name or address.
+        host: String,
+        /// Replica i listens on this port plus i.
+        base_port: u16,
+    },
+    /// Each at its own address, `host:port`, in the order of their ids.
+    Addresses(Vec<String>),
 }
 
 /// A client to be made.
@@ -99,23 +111,12 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<Network, Error> {
 
 /// The genesis and the keys behind it.
 fn draw_up(options: &InitOptions) -> Result<(Genesis, Vec<SecretKey>, Vec<SecretKey>), Error> {
-    let InitOptions { name, replicas, host, base_port, clients, parameters } = options;
-    if *replicas < Committee::MIN {
-        return Err(Error::TooFewReplicas(*replicas));
-    }
-    let no_ports = || Error::Ports { replicas: *replicas, base_port: *base_port };
-    let count = u16::try_from(*replicas).map_err(|_| no_ports())?;
-    base_port.checked_add(count - 1).ok_or_else(no_ports)?;
-    // An IPv6 address stands in brackets before a port.
-    let bracketed = host.contains(':') && !host.starts_with('[');
-    let host = if bracketed { format!("[{host}]") } else { host.clone() };
-
-    let replica_keys = (0..count).map(|_| generate_key()).collect::<Result<Vec<_>, _>>()?;
+    let InitOptions { name, placement, clients, parameters } = options;
+    let addresses = placement.addresses()?;
+    let replica_keys = addresses.iter().map(|_| generate_key()).collect::<Result<Vec<_>, _>>()?;
     let client_keys = clients.iter().map(|_| generate_key()).collect::<Result<Vec<_>, _>>()?;
-    let replica_entries = replica_keys
-        .iter()
-        .zip(*base_port..)
-        .map(|(key, port)| ReplicaEntry { key: key.account(), address: format!("{host}:{port}") });
+    let replica_entries =
+        replica_keys.iter().zip(addresses).map(|(key, address)| ReplicaEntry { key: key.account(), address });
     let client_entries = clients.iter().zip(&client_keys).map(|(client, key)| ClientEntry {
         name: client.name.clone(),
         key: key.account(),
@@ -134,6 +135,30 @@ fn draw_up(options: &InitOptions) -> Result<(Genesis, Vec<SecretKey>, Vec<Secret
         parameters.clone(),
     )?;
     Ok((genesis, replica_keys, client_keys))
+}
+
+impl Placement {
+    fn addresses(&self) -> Result<Vec<String>, Error> {
+        let size = match self {
+            Self::Consecutive { replicas, .. } => *replicas,
+            Self::Addresses(addresses) => addresses.len(),
+        };
+        if size < Committee::MIN {
+            return Err(Error::TooFewReplicas(size));
+        }
+        match self {
+            Self::Addresses(addresses) => Ok(addresses.clone()),
+            Self::Consecutive { replicas, host, base_port } => {
+                let no_ports = || Error::Ports { replicas: *replicas, base_port: *base_port };
+                let count = u16::try_from(*replicas).map_err(|_| no_ports())?;
+                let last = base_port.checked_add(count - 1).ok_or_else(no_ports)?;
+                // An IPv6 address stands in brackets before a port.
+                let bracketed = host.contains(':') && !host.starts_with('[');
+                let host = if bracketed { format!("[{host}]") } else { host.clone() };
+                Ok((*base_port..=last).map(|port| format!("{host}:{port}")).collect())
+            }
+        }
+    }
 }
 
 fn fill(root: &Path, genesis: &Genesis, replicas: &[SecretKey], clients: &[SecretKey]) -> Result<(), Error> {

@@ -24,7 +24,7 @@ pub mod key_file;
 mod units;
 
 pub use error::{Error, ForeignKey};
-pub use genesis_file::{read_genesis, write_genesis};
+pub use genesis_file::{parse_parameters, read_genesis, write_genesis};
 pub use homes::{CLIENT_CONFIG, ClientConfig, ReplicaConfig};
-pub use init::{InitClient, InitOptions, Network, client_home, init, replica_home};
+pub use init::{InitClient, InitOptions, Network, Placement, client_home, init, replica_home};
 pub use key_file::{generate_key, read_key, write_key};

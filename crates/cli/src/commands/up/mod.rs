@@ -36,6 +36,9 @@ pub(crate) struct Up {
     /// How many replicas a new network gets [default: 4]
     #[arg(long, value_name = "N")]
     replicas: Option<usize>,
+    /// Replicas of a new network listen from this port on, or the next ones that are free [default: 7401]
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<u16>,
     /// Where Redis clients connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7379")]
     redis: SocketAddr,

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use anyhow::bail;
 use bezant_node::cluster::{Directory, RunError, RunLock, free_base_port, is_free};
-use bezant_node::config::{InitClient, InitOptions};
+use bezant_node::config::{InitClient, InitOptions, Placement};
 use bezant_types::genesis::Parameters;
 use bezant_types::keys::Role;
 use bezant_types::{Amount, Genesis};
@@ -75,9 +75,7 @@ fn make(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
     let client = |name: &str, role, units| InitClient { name: name.into(), role, balance: Amount::new(units) };
     let options = InitOptions {
         name: "bezant".into(),
-        replicas,
-        host: "127.0.0.1".into(),
-        base_port,
+        placement: Placement::Consecutive { replicas, host: "127.0.0.1".into(), base_port },
         clients: vec![
             client(GATEWAY, Role::Write, 1_000_000),
             client("cli", Role::Admin, 1_000_000),

@@ -5,13 +5,15 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{ClientConfig, ReplicaConfig, read_genesis, read_key};
 
+fn on_ports(replicas: usize, host: &str, base_port: u16) -> Placement {
+    Placement::Consecutive { replicas, host: host.into(), base_port }
+}
+
 fn options() -> InitOptions {
     let client = |name: &str, role, balance| InitClient { name: name.into(), role, balance: Amount::new(balance) };
     InitOptions {
         name: "demo".into(),
-        replicas: 4,
-        host: "127.0.0.1".into(),
-        base_port: 7401,
+        placement: on_ports(4, "127.0.0.1", 7401),
         clients: vec![client("gateway", Role::Write, 1000), client("auditor", Role::Read, 0)],
         parameters: Parameters::standard(),
     }
@@ -79,7 +81,9 @@ fn too_few_replicas_are_refused_with_the_reason() {
     let parent = tempfile::tempdir().unwrap();
     for replicas in 0..4 {
         let directory = parent.path().join("network");
-        let words = init(&directory, &InitOptions { replicas, ..options() }).unwrap_err().to_string();
+        let words = init(&directory, &InitOptions { placement: on_ports(replicas, "::1", 1), ..options() })
+            .unwrap_err()
+            .to_string();
         assert!(words.contains("n >= 3f + 1") && words.contains("at least 4 for f = 1"), "{words}");
         assert!(!directory.exists(), "nothing is left behind");
     }
@@ -92,9 +96,9 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     let twice = InitOptions { clients: vec![options().clients[0].clone(); 2], ..options() };
     let escape = InitClient { name: "../../etc".into(), ..options().clients[0].clone() };
     let cases = [
-        (InitOptions { base_port: 65_533, ..options() }, "65533: the last port is 65535"),
-        (InitOptions { replicas: 101, ..options() }, "at most 100 are supported"),
-        (InitOptions { replicas: 70_000, ..options() }, "do not fit"),
+        (InitOptions { placement: on_ports(4, "h", 65_533), ..options() }, "65533: the last port is 65535"),
+        (InitOptions { placement: on_ports(101, "h", 1), ..options() }, "at most 100 are supported"),
+        (InitOptions { placement: on_ports(70_000, "h", 1), ..options() }, "do not fit"),
         (twice, "appears twice"),
         (InitOptions { clients: vec![escape], ..options() }, "letters, digits"),
         (InitOptions { name: "my network".into(), ..options() }, "letters, digits"),
@@ -122,8 +126,21 @@ fn a_client_cannot_be_named_out_of_the_directory() {
 #[test]
 fn an_ipv6_host_gets_its_brackets() {
     let parent = tempfile::tempdir().unwrap();
-    let network = init(&parent.path().join("n"), &InitOptions { host: "::1".into(), ..options() }).unwrap();
+    let network =
+        init(&parent.path().join("n"), &InitOptions { placement: on_ports(4, "::1", 7401), ..options() }).unwrap();
     assert_eq!(network.genesis.replicas()[0].address, "[::1]:7401");
+}
+
+#[test]
+fn replicas_can_have_addresses_of_their_own() {
+    let parent = tempfile::tempdir().unwrap();
+    let addresses = ["one:1", "two:2", "three:3", "four:4"].map(str::to_owned);
+    let apart = InitOptions { placement: Placement::Addresses(addresses.to_vec()), ..options() };
+    let network = init(&parent.path().join("n"), &apart).unwrap();
+    let found: Vec<_> = network.genesis.replicas().iter().map(|replica| replica.address.clone()).collect();
+    assert_eq!(found, addresses);
+    let few = InitOptions { placement: Placement::Addresses(addresses[..3].to_vec()), ..options() };
+    assert!(matches!(init(&parent.path().join("few"), &few), Err(Error::TooFewReplicas(3))));
 }
 
 #[test]
