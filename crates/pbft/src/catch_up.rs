@@ -193,8 +193,7 @@ impl Replica {
             Ok((certificate, batch)) => {
                 let Commit { sequence, digest, .. } = *certificate.vote();
                 assert!(self.delivered < sequence && sequence <= self.high(), "admitted blocks are wanted");
-                let pool = &self.pool;
-                let payload = Payload::new(batch, |wanted| pool.get(wanted).cloned());
+                let payload = Payload::new(batch, |wanted| self.find_request(wanted).cloned());
                 let slot = self.slots.entry(sequence).or_default();
                 slot.committed = Some(certificate);
                 slot.keep(payload);
@@ -285,9 +284,11 @@ impl Replica {
     /// The host has installed the state of a checkpoint that this replica had found to be stable.
     pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
         let Checkpoint { sequence, root } = *certificate.vote();
-        assert!(self.fetching.state.is_some(), "a state comes because it was asked for");
+        let asked = self.fetching.state;
+        assert!(asked.is_some_and(|last| sequence <= last), "a state comes because it was asked for");
         assert!(self.executed < sequence, "a state that is fetched lies ahead");
-        self.fetching.state = None;
+        // A later one may have been asked for while this one was being installed. Then that one comes as well.
+        self.fetching.state = asked.filter(|last| sequence < *last);
         self.delivered = sequence;
         self.executed = sequence;
         self.last_checkpoint = sequence;
@@ -392,7 +393,13 @@ impl Replica {
         }
     }
 
-    fn find_request(&self, digest: &Digest) -> Option<&Request> {
+    /// Whether a slot waits for this request's body. A host that keeps requests which were executed from the replica lets
+    /// such a one through: a batch may name it a second time.
+    pub fn lacks(&self, request: &Digest) -> bool {
+        self.undelivered().any(|(_, slot)| slot.payloads().flat_map(Payload::missing).any(|missing| missing == *request))
+    }
+
+    pub(crate) fn find_request(&self, digest: &Digest) -> Option<&Request> {
         if let Some(request) = self.pool.get(digest) {
             return Some(request);
         }

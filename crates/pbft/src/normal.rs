@@ -105,8 +105,7 @@ impl Replica {
         }
         let PrePrepare { view, sequence, digest } = *vote.message();
         assert!(self.is_active() && view == self.view, "admitted proposals belong to the view");
-        let pool = &self.pool;
-        let payload = batch.map(|batch| Payload::new(batch, |wanted| pool.get(wanted).cloned()));
+        let payload = batch.map(|batch| Payload::new(batch, |wanted| self.find_request(wanted).cloned()));
         let signer = vote.signer();
         let slot = self.slot_mut(sequence);
         slot.proposal = Some(Vote { view, digest, signature: vote.signature() });

@@ -393,7 +393,8 @@ impl World {
     }
 
     fn was_executed(&self, node: u16, request: &Request) -> bool {
-        self.node(node).ledger.outcome(request.client(), request.number()).is_some()
+        let lacks = self.node(node).replica.as_ref().is_some_and(|replica| replica.lacks(&request.digest()));
+        !lacks && self.node(node).ledger.outcome(request.client(), request.number()).is_some()
     }
 
     fn wake_executor(&mut self, node: u16) {
