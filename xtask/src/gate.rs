@@ -29,7 +29,8 @@ const STAGES: &[Stage] = &[
     Stage { name: "test", run: || command("bash", &["./test"], &[]) },
 ];
 
-/// Twice: with what is public only, no link may lead to what is private; with everything, the private links are checked.
+/// Twice: with what is public only, no link may lead to what is private; with everything, the private links are
+/// checked.
 fn documentation() -> Result<()> {
     let warnings = [("RUSTDOCFLAGS", "-D warnings")];
     let public = ["doc", "--workspace", "--no-deps", "--locked"];
