@@ -80,9 +80,4 @@ impl Faults {
             tracing::warn!(%replica, faults = *count, %reason, "an answer of a replica was ignored");
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn of(&self, replica: ReplicaId) -> u64 {
-        self.0.get(&replica).copied().unwrap_or(0)
-    }
 }

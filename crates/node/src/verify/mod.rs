@@ -12,6 +12,8 @@
 //! yet (the blocks behind the last checkpoint), only that a quorum ordered it, not what it leads to.
 
 mod finding;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod home;
 mod proof;
 mod proof_file;

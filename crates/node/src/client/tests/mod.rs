@@ -1,1 +1,6 @@
 //! The client against replicas that are scripted, over real connections.
+
+mod ask;
+mod seam;
+mod submit;
+mod world;

@@ -1,1 +1,0 @@
-//! Every claim of this module, and for each what breaks it.

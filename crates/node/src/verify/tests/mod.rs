@@ -1,0 +1,4 @@
+//! Every claim of this chapter, and for each what breaks it.
+
+mod home;
+mod proof;
