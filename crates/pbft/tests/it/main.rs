@@ -1,8 +1,10 @@
 //! The replica and the client under everything that may happen to them.
 
 mod campaign;
+mod checkpoints;
 mod ledger;
 mod network;
+mod new_view;
 mod node;
 mod normal;
 mod oracle;

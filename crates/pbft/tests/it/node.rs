@@ -103,6 +103,8 @@ pub(crate) struct Node {
     pub(crate) delivered: u64,
     pub(crate) last_stable: u64,
     pub(crate) halted: bool,
+    /// Its executor begins from something else than the genesis.
+    pub(crate) bit_rot: bool,
 }
 
 impl Node {
@@ -132,6 +134,7 @@ impl Node {
             delivered: 0,
             last_stable: 0,
             halted: false,
+            bit_rot: false,
         }
     }
 
@@ -179,6 +182,9 @@ impl Node {
             self.ledger = ledger.clone();
             self.states.insert(ledger.height, ledger.clone());
             replica.resume(certificate.clone());
+        }
+        if self.bit_rot {
+            self.ledger.root = bezant_types::Digest::of("test", "bit rot");
         }
         if with_log {
             for record in decode_log(&self.disk.log) {

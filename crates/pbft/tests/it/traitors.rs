@@ -2,7 +2,7 @@
 
 use bezant_pbft::message::{Batch, Checkpoint, Commit, NewView, PrePrepare, Prepare, ViewChange};
 use bezant_pbft::packet::{Message, Packet};
-use bezant_types::{Digest, SequenceNumber, Timestamp, View};
+use bezant_types::{Digest, Timestamp, View};
 
 use crate::network::{Dice, Members};
 use crate::oracle::statement;
@@ -22,6 +22,8 @@ pub(crate) enum Traitor {
     CheckpointLiar,
     /// It repeats what it heard from others, out of season.
     Parrot,
+    /// It means no harm, but its execution is broken. Not part of the campaigns: it halts.
+    Diverged,
 }
 
 pub(crate) const TRAITORS: [Traitor; 6] = [
@@ -122,6 +124,3 @@ fn redated(batch: &Batch) -> Option<Batch> {
         }
     }
 }
-
-/// A sequence number that no window of a test reaches.
-pub(crate) const FAR: SequenceNumber = SequenceNumber::new(1 << 60);
