@@ -28,7 +28,12 @@ const HELP_BLOCKS: usize = 64;
 /// The most bytes of bodies in one answer to a fetch, a first body of any size aside.
 pub(crate) const HELP_BYTES: usize = 4 << 20;
 /// The most fetches of one peer that are answered in one status interval.
-const FETCHES_PER_INTERVAL: u32 = 256;
+const FETCHES_PER_INTERVAL: u32 = 64;
+/// The most bytes with which they are answered, the last answer aside.
+const FETCHED_BYTES_PER_INTERVAL: usize = 8 * HELP_BYTES;
+/// The most view changes and new views of one peer whose certificates are checked in one status interval. An honest one
+/// sends one for each view, and views last longer than that.
+const CHECKS_PER_INTERVAL: u32 = 8;
 /// How long to wait for a body to come by itself before asking for it, in milliseconds.
 const FETCH_PATIENCE_MS: u64 = 10;
 /// The most that the interval between two rounds of asking grows to, in milliseconds.
@@ -40,7 +45,11 @@ pub(crate) struct Peer {
     /// Its last status.
     pub(crate) status: Option<Status>,
     helped: bool,
+    /// How many of its fetches were answered in this interval, and with how many bytes.
     fetches: u32,
+    fetched_bytes: usize,
+    /// How many of its view changes and new views were checked in this interval.
+    checked: u32,
 }
 
 /// What this replica is waiting for from others.
@@ -68,7 +77,8 @@ impl Fetching {
 
 impl Replica {
     fn status(&self) -> Status {
-        Status { view: self.view, standing: self.standing(), stable: self.low(), executed: self.executed }
+        // What it can prove, not how far its window is: a member that lost its log relies on that (rule A-1).
+        Status { view: self.view, standing: self.standing(), stable: self.settled(), executed: self.executed }
     }
 
     pub(crate) fn send_status(&self, to: Recipients, out: &mut Ready) {
@@ -86,6 +96,8 @@ impl Replica {
         for peer in self.peers.values_mut() {
             peer.helped = false;
             peer.fetches = 0;
+            peer.fetched_bytes = 0;
+            peer.checked = 0;
         }
         self.send_status(Recipients::Others, out);
         out.effect(Effect::SetTimer(Timer::Status, self.config.parameters().status_interval_ms));
@@ -107,8 +119,10 @@ impl Replica {
         let to = Recipients::One(peer);
         self.help_with_view(to, &status, out);
         self.help_with_checkpoint(to, &status, out);
-        if stands_still {
+        if stands_still || self.executed.since(status.executed) > 2 * self.config.parameters().pipeline {
             self.help_with_blocks(to, &status, out);
+        }
+        if stands_still {
             self.help_with_votes(to, &status, out);
         }
         if status.standing == Standing::Recovering {
@@ -134,8 +148,8 @@ impl Replica {
     }
 
     fn help_with_checkpoint(&self, to: Recipients, status: &Status, out: &mut Ready) {
-        if let Some(stable) = &self.stable
-            && status.stable < self.low()
+        if let Some(stable) = self.proven()
+            && status.stable < self.settled()
         {
             out.send(to, Outgoing::Proven(Message::Stable(stable.as_endorsed().clone())));
         }
@@ -214,8 +228,10 @@ impl Replica {
         if sequence > self.high() {
             return Err(Refused::Ignored(Ignored::AboveWindow));
         }
-        let known = self.slots.get(&sequence).and_then(|slot| slot.committed.as_ref());
-        if known.is_some_and(|known| known.vote().digest == digest) {
+        let slot = self.slots.get(&sequence);
+        let known = slot.and_then(|slot| slot.committed.as_ref());
+        let here = slot.is_some_and(|slot| slot.payload(&digest).is_some());
+        if here && known.is_some_and(|known| known.vote().digest == digest) {
             return Err(Refused::Ignored(Ignored::Duplicate));
         }
         if batch.digest() != digest {
@@ -223,7 +239,8 @@ impl Replica {
         }
         let certificate = CommitCertificate::check(commits, self.config.committee(), self.config.keyring())
             .map_err(|error| Refused::Ignored(Ignored::BadCertificate(error)))?;
-        if known.is_some() { Err(Refused::Broken(sequence)) } else { Ok((certificate, batch)) }
+        let contradicted = known.is_some_and(|known| known.vote().digest != digest);
+        if contradicted { Err(Refused::Broken(sequence)) } else { Ok((certificate, batch)) }
     }
 
     /// A stable checkpoint with its proof.
@@ -284,11 +301,11 @@ impl Replica {
     /// The host has installed the state of a checkpoint that this replica had found to be stable.
     pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
         let Checkpoint { sequence, root } = *certificate.vote();
-        let asked = self.fetching.state;
+        let asked = self.fetching.state.take();
         assert!(asked.is_some_and(|last| sequence <= last), "a state comes because it was asked for");
         assert!(self.executed < sequence, "a state that is fetched lies ahead");
-        // A later one may have been asked for while this one was being installed. Then that one comes as well.
-        self.fetching.state = asked.filter(|last| sequence < *last);
+        // A later one may have become stable meanwhile. Whether blocks reach it from here is decided anew: to wait for that
+        // state as well could go on for as long as the group is faster than this replica's disk (hazard 67).
         self.delivered = sequence;
         self.executed = sequence;
         self.last_checkpoint = sequence;
@@ -363,8 +380,9 @@ impl Replica {
             return out.ignore(Some(peer), Ignored::TooMuch);
         }
         let known = self.peers.entry(peer).or_default();
-        if known.fetches >= FETCHES_PER_INTERVAL || peer == self.config.id() {
-            return out.ignore(Some(peer), Ignored::Duplicate);
+        let rationed = known.fetches >= FETCHES_PER_INTERVAL || known.fetched_bytes >= FETCHED_BYTES_PER_INTERVAL;
+        if rationed || peer == self.config.id() {
+            return out.ignore(Some(peer), Ignored::Rationed);
         }
         known.fetches += 1;
         let to = Recipients::One(peer);
@@ -391,12 +409,20 @@ impl Replica {
                 out.send(to, Outgoing::Proven(Message::Batch(*sequence, batch.clone())));
             }
         }
+        self.peers.entry(peer).or_default().fetched_bytes += bytes;
+    }
+
+    /// Whether the dear checks of a view change or new view of this peer are still to be paid for in this interval.
+    pub(crate) fn may_check(&mut self, peer: ReplicaId) -> bool {
+        let checked = &mut self.peers.entry(peer).or_default().checked;
+        *checked = checked.saturating_add(1);
+        *checked <= CHECKS_PER_INTERVAL
     }
 
     /// Whether a slot waits for this request's body. A host that keeps requests which were executed from the replica lets
     /// such a one through: a batch may name it a second time.
     pub fn lacks(&self, request: &Digest) -> bool {
-        self.undelivered().any(|(_, slot)| slot.payloads().flat_map(Payload::missing).any(|missing| missing == *request))
+        self.undelivered().any(|(_, slot)| slot.payloads().any(|payload| payload.lacks(request)))
     }
 
     pub(crate) fn find_request(&self, digest: &Digest) -> Option<&Request> {

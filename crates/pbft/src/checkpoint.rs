@@ -207,6 +207,8 @@ impl Replica {
         self.roots = self.roots.split_off(&low);
         self.claims.advance(low, self.high());
         self.next = self.next.max(low.next());
+        // The window may now have room for more of what the view prescribes.
+        self.repropose(out);
         if self.silence.ends_at(low) {
             // What it executed in silence it vouches for now.
             let above: Vec<_> = self.roots.range(low.next()..).map(|(sequence, root)| (*sequence, *root)).collect();
@@ -231,8 +233,7 @@ impl Replica {
         }
         self.seal_armed = false;
         if self.executed > self.last_checkpoint && self.may_propose() {
-            self.clock = self.clock.max(now);
-            self.announce(Payload::new(Batch::Seal { timestamp: self.clock }, |_| None), out);
+            self.announce(Payload::new(Batch::Seal { timestamp: now }, |_| None), out);
         }
     }
 }

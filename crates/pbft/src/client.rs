@@ -187,6 +187,7 @@ mod tests {
         Outcome::Executed(vec![])
     }
 
+    /// Rule P-7.
     #[test]
     fn two_equal_replies_of_four_replicas_are_believed_whatever_their_view() {
         let (mut client, number) = client();

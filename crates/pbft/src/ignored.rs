@@ -73,6 +73,9 @@ pub enum Ignored {
     /// It asks for more at once than anybody may.
     #[error("it asks for too much at once")]
     TooMuch,
+    /// This replica has done enough for its signer in this interval. Said again later, it is looked at.
+    #[error("enough was done for its signer for now")]
+    Rationed,
     /// This replica has lost its log and takes no part in votes yet.
     #[error("this replica is recovering and takes no part yet")]
     Recovering,
@@ -102,6 +105,7 @@ impl Ignored {
             | Self::Timestamp
             | Self::Unasked
             | Self::ClientQuota
+            | Self::Rationed
             | Self::Recovering => Blame::Nobody,
             // The batch travels beside the signature, so only its digest is the primary's word.
             Self::WrongDigest | Self::BatchMissing => Blame::Bearer,

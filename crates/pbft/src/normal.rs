@@ -9,7 +9,7 @@ use crate::evidence::{Evidence, Pair};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Commit, PrePrepare, Prepare};
 use crate::packet::{Message, Outgoing};
-use crate::ready::{Effect, Fault, Ready, Recipients, Timer};
+use crate::ready::{Effect, Ready, Recipients, Timer};
 use crate::record::{Bodies, Record};
 use crate::replica::{Half, Replica, Watch, Work};
 use crate::slot::{Counted, Payload, Progress, Vote};
@@ -60,8 +60,7 @@ impl Replica {
             let (requests, bytes) = (parameters.max_batch_requests as usize, parameters.max_batch_bytes as usize);
             let requests = self.pool.propose(requests, bytes);
             let digests = requests.iter().map(Request::digest).collect();
-            self.clock = self.clock.max(now);
-            let batch = Batch::Requests { timestamp: self.clock, requests: digests };
+            let batch = Batch::Requests { timestamp: now, requests: digests };
             let payload = Payload::new(batch, |digest| requests.iter().find(|one| one.digest() == *digest).cloned());
             self.announce(payload, out);
         }
@@ -101,7 +100,8 @@ impl Replica {
     ) {
         if let Err(reason) = self.admit_pre_prepare(now, &vote, batch.as_ref()) {
             out.ignore(Some(vote.signer()), reason);
-            return self.on_bad_proposal(&vote, reason, out);
+            self.on_bad_proposal(&vote, reason, out);
+            return self.learn_batch(&vote, batch);
         }
         let PrePrepare { view, sequence, digest } = *vote.message();
         assert!(self.is_active() && view == self.view, "admitted proposals belong to the view");
@@ -114,6 +114,19 @@ impl Replica {
             None => slot.want(digest, [signer]),
         }
         self.accept(sequence, out);
+    }
+
+    /// Rule V-7: a replica that takes no part in the view keeps the batch all the same. If a quorum commits to it, it has it.
+    fn learn_batch(&mut self, vote: &Verified<PrePrepare>, batch: Option<Batch>) {
+        let PrePrepare { view, sequence, digest } = *vote.message();
+        let from_primary = vote.signer() == self.config.committee().primary(view);
+        let wanted = self.delivered < sequence && sequence <= self.high() && self.decided_at(sequence).is_none();
+        let Some(batch) = batch.filter(|batch| batch.digest() == digest) else { return };
+        if self.is_active() || !from_primary || !wanted {
+            return;
+        }
+        let payload = Payload::new(batch, |wanted| self.find_request(wanted).cloned());
+        self.slot_mut(sequence).keep(payload);
     }
 
     fn admit_pre_prepare(
@@ -157,6 +170,8 @@ impl Replica {
             (Some(prescribed), _) if prescribed == digest => Ok(()),
             (Some(_), _) => Err(Ignored::NotInPlan),
             (None, None) => Err(Ignored::BatchMissing),
+            // Its own, said again after a restart: what it dated then is not judged by today's clock.
+            (None, Some(_)) if self.slots.get(&sequence).is_some_and(|slot| slot.announced == Some(digest)) => Ok(()),
             (None, Some(batch)) => self.admit_new_batch(now, batch),
         }
     }
@@ -172,8 +187,10 @@ impl Replica {
             Batch::Seal { .. } => {}
             Batch::Requests { requests, .. } => {
                 let limit = self.config.parameters().max_batch_requests as usize;
-                let distinct: BTreeSet<_> = requests.iter().collect();
-                if requests.is_empty() || requests.len() > limit || distinct.len() < requests.len() {
+                if requests.is_empty() || requests.len() > limit {
+                    return Err(Ignored::MalformedBatch);
+                }
+                if requests.iter().collect::<BTreeSet<_>>().len() < requests.len() {
                     return Err(Ignored::MalformedBatch);
                 }
             }
@@ -224,8 +241,14 @@ impl Replica {
         if !active || slot.progress != Progress::Silent {
             return;
         }
-        if slot.committed.as_ref().is_some_and(|certificate| certificate.vote().digest != digest) {
-            return out.effect(Effect::Halt(Fault::Broken { sequence }));
+        let decided = slot.committed.as_ref().map(|certificate| *certificate.vote());
+        if let Some(decided) = decided.filter(|decided| decided.digest != digest) {
+            // The proposal came first and its bodies, or the certificate, only now. A certificate outweighs a proposal.
+            out.ignore(Some(signer), Ignored::DecidedOtherwise);
+            if decided.view <= view {
+                self.distrust_primary(out);
+            }
+            return;
         }
         let Some(payload) = slot.payload_mut(&digest) else { return };
         let Some(requests) = payload.complete() else { return };
@@ -245,6 +268,9 @@ impl Replica {
             let message = PrePrepare { view, sequence, digest };
             out.record(Record::Accepted(Signed { signer, message, signature }, bodies));
             out.send(Recipients::All, Outgoing::Prepare(Prepare { view, sequence, digest }));
+        } else if let Some(bodies) = bodies {
+            // It proposed again what an earlier view prepared, and had to fetch the bodies: now it vouches for them.
+            out.record(Record::Bodies(sequence, bodies));
         }
         self.advance_slot(sequence, out);
     }
@@ -275,7 +301,8 @@ impl Replica {
     /// Rule P-5: a replica's commit. It may come before anything else of its slot.
     pub(crate) fn on_commit(&mut self, vote: Verified<Commit>, out: &mut Ready) {
         let Commit { view, sequence, digest } = *vote.message();
-        if let Err(reason) = self.admit_vote(view, sequence) {
+        // Also of a view that this replica has left: a quorum of them proves what was decided there (rule V-7).
+        if let Err(reason) = self.admit_sequence(sequence) {
             return out.ignore(Some(vote.signer()), reason);
         }
         let slot = self.slot_mut(sequence);
@@ -285,8 +312,18 @@ impl Replica {
             Evidence::Commits(Pair::of(Signed { signer: vote.signer(), message, signature: known.signature }, &vote))
         };
         if self.was_counted(counted, &vote, evidence, out) {
-            self.advance_slot(sequence, out);
+            self.decide(*vote.message(), out);
         }
+    }
+
+    /// Rules P-5 and V-7: whether this commit completes a quorum.
+    fn decide(&mut self, commit: Commit, out: &mut Ready) {
+        let (committee, id) = (self.config.committee(), self.id());
+        let Some(slot) = self.slots.get_mut(&commit.sequence).filter(|slot| slot.committed.is_none()) else { return };
+        let Some(certificate) = slot.try_committed(commit, committee) else { return };
+        slot.want(commit.digest, certificate.signers().filter(|signer| *signer != id));
+        slot.committed = Some(certificate);
+        self.deliver(out);
     }
 
     /// Votes of this view are counted, votes of later views kept (of each replica only the last), for this replica may
@@ -318,7 +355,7 @@ impl Replica {
         false
     }
 
-    /// Rules P-4 and P-5: whatever the votes of a slot now amount to.
+    /// Rule P-4: whether the prepares of a slot now amount to a certificate. Then, and only then, it commits.
     pub(crate) fn advance_slot(&mut self, sequence: SequenceNumber, out: &mut Ready) {
         let (active, view, committee) = (self.is_active(), self.view, self.config.committee());
         let Some(slot) = self.slots.get_mut(&sequence) else { return };
@@ -331,18 +368,15 @@ impl Replica {
             slot.progress = Progress::Prepared;
             out.send(Recipients::All, Outgoing::Commit(commit));
         }
-        if active && slot.progress == Progress::Prepared && slot.committed.is_none() {
-            let Some(certificate) = slot.try_committed(sequence, committee) else { return };
-            slot.committed = Some(certificate);
-            self.deliver(out);
-        }
     }
 
     /// Rule P-8: a backup watches the piece of work that has been owed longest. Work that came later does not move its
     /// timer, so a primary that serves everybody but one client is caught when that client's request is the oldest
     /// (hazard 46).
     pub(crate) fn watch_primary(&mut self, out: &mut Ready) {
-        let backup = self.is_active() && self.id() != self.primary();
+        // Whoever is behind cannot tell a slow primary from its own delay. The others can.
+        let behind = self.ahead.is_some() || self.fetching.is_fetching_state() || self.executed < self.replayed;
+        let backup = self.is_active() && self.id() != self.primary() && !behind;
         let still_owed = |work| match work {
             Work::Request(arrival) => self.pool.waits(arrival),
             Work::Slot(sequence) => self.executed < sequence,

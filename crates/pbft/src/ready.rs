@@ -1,6 +1,6 @@
 //! The seam between the replica and its host: inputs, and what comes out of a step.
 //!
-//! # Durable before visible
+//! # Durable before visible (rule R-1)
 //!
 //! [`crate::Replica::step`] returns a [`Ready`]. Its effects cannot be read: they come out of [`Ready::persist`], which
 //! takes the `Ready`, appends its records to a [`Log`], syncs, and only then hands them over. So nothing is said that the

@@ -107,12 +107,12 @@ pub struct Replica {
     pub(crate) pool: Pool,
     /// As primary: the next sequence number to propose for.
     pub(crate) next: SequenceNumber,
-    /// As primary: the clock of the last proposal.
-    pub(crate) clock: Timestamp,
     /// The last sequence number whose block was handed to the executor.
     pub(crate) delivered: SequenceNumber,
     /// The last sequence number that the executor reported.
     pub(crate) executed: SequenceNumber,
+    /// The last block that was read back after a restart, to be executed again.
+    pub(crate) replayed: SequenceNumber,
 
     pub(crate) peers: BTreeMap<ReplicaId, Peer>,
     pub(crate) fetching: Fetching,
@@ -165,7 +165,7 @@ impl Replica {
             placed: BTreeMap::new(),
             pool: Pool::default(),
             next: SequenceNumber::ZERO.next(),
-            clock: Timestamp::ZERO,
+            replayed: SequenceNumber::ZERO,
             delivered: SequenceNumber::ZERO,
             executed: SequenceNumber::ZERO,
             peers: BTreeMap::new(),

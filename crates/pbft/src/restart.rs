@@ -1,6 +1,6 @@
 //! Coming back: with its log, and without it.
 //!
-//! **With its log**, a replica is what it was. [`Replica::replay`] takes the records in order, [`Replica::resume`] tells it
+//! **With its log** (rule R-2), a replica is what it was. [`Replica::replay`] takes the records in order, [`Replica::resume`] tells it
 //! how far its ledger has executed, [`Input::Start`](crate::Input::Start) says again what it had said in its view. It does
 //! not matter whether a record's message was sent before the crash: votes are said once more, the same bytes, and count
 //! once.
@@ -151,7 +151,9 @@ impl Replica {
             }
             Record::Entered(signed) => {
                 let verified = signed.verify(self.config.keyring()).map_err(Rejected::from)?;
-                let plan: Plan = self.check_new_view(&verified).map_err(|_| BadRecord::BadNewView)?;
+                let quorum = self.check_quorum(verified.message());
+                let plan: Plan =
+                    quorum.and_then(|()| self.check_new_view(&verified)).map_err(|_| BadRecord::BadNewView)?;
                 self.enter_view(verified, plan, &mut Ready::default());
             }
             Record::Stable(endorsed) => {
@@ -231,6 +233,7 @@ impl Replica {
             return Err(BadRecord::WrongBodies);
         }
         self.delivered = sequence;
+        self.replayed = sequence;
         self.next = self.next.max(sequence.next());
         for request in &block.requests {
             self.placed.insert(request.digest(), sequence);
@@ -260,6 +263,8 @@ impl Replica {
     pub(crate) fn on_start(&mut self, out: &mut Ready) {
         // What replaying asked of the host was never asked.
         self.fetching = Fetching::default();
+        let (committee, view) = (self.config.committee(), self.view);
+        self.slots.values_mut().for_each(|slot| slot.want_what_matters(committee, view));
         if self.ahead.is_some() {
             self.on_behind(out);
         }

@@ -62,7 +62,8 @@ impl Tally {
 pub(crate) struct Payload {
     batch: Batch,
     bodies: Vec<Option<Request>>,
-    missing: usize,
+    /// Where the bodies that are not here belong.
+    missing: BTreeMap<Digest, Vec<usize>>,
     /// Whether an earlier record of this slot holds the bodies.
     pub(crate) recorded: bool,
 }
@@ -71,7 +72,10 @@ impl Payload {
     /// A batch, with the bodies that `known` finds.
     pub(crate) fn new(batch: Batch, mut known: impl FnMut(&Digest) -> Option<Request>) -> Self {
         let bodies: Vec<_> = batch.requests().iter().map(&mut known).collect();
-        let missing = bodies.iter().filter(|body| body.is_none()).count();
+        let mut missing: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
+        for (place, digest) in batch.requests().iter().enumerate().filter(|(place, _)| bodies[*place].is_none()) {
+            missing.entry(*digest).or_default().push(place);
+        }
         Self { batch, bodies, missing, recorded: false }
     }
 
@@ -80,30 +84,29 @@ impl Payload {
     }
 
     pub(crate) fn missing(&self) -> impl Iterator<Item = Digest> {
-        self.batch.requests().iter().zip(&self.bodies).filter(|(_, body)| body.is_none()).map(|(digest, _)| *digest)
+        self.missing.keys().copied()
+    }
+
+    pub(crate) fn lacks(&self, digest: &Digest) -> bool {
+        self.missing.contains_key(digest)
     }
 
     /// All bodies in order, if none is missing.
     pub(crate) fn complete(&self) -> Option<Vec<Request>> {
-        if self.missing > 0 { None } else { self.bodies.iter().cloned().collect() }
+        if self.is_complete() { self.bodies.iter().cloned().collect() } else { None }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.missing == 0
+        self.missing.is_empty()
     }
 
     /// Puts a body where it belongs. Says whether it was missing here.
     pub(crate) fn supply(&mut self, request: &Request) -> bool {
-        let digest = request.digest();
-        let places = self.batch.requests().iter().zip(&mut self.bodies);
-        for (wanted, body) in places {
-            if *wanted == digest && body.is_none() {
-                *body = Some(request.clone());
-                self.missing -= 1;
-                return true;
-            }
+        let Some(places) = self.missing.remove(&request.digest()) else { return false };
+        for place in places {
+            self.bodies[place] = Some(request.clone());
         }
-        false
+        true
     }
 
     pub(crate) fn body(&self, digest: &Digest) -> Option<&Request> {
@@ -246,12 +249,19 @@ impl Slot {
         PreparedCertificate::assemble(pre_prepare, signature, self.prepares.matching(view, digest), committee)
     }
 
-    /// Rule P-5: prepared, and a quorum of matching commits of distinct replicas.
-    pub(crate) fn try_committed(&self, sequence: SequenceNumber, committee: Committee) -> Option<CommitCertificate> {
-        let prepared = self.prepared.as_ref()?;
-        let (view, digest) = (prepared.view(), prepared.digest());
-        let commit = Commit { view, sequence, digest };
-        CommitCertificate::assemble(commit, self.commits.matching(view, digest), committee)
+    /// Rule P-5: a quorum of matching commits of distinct replicas. Among them is an honest one that saw the batch prepared,
+    /// so this replica need not have seen it itself: it is how those who take no part in a view learn what it decides.
+    pub(crate) fn try_committed(&self, commit: Commit, committee: Committee) -> Option<CommitCertificate> {
+        CommitCertificate::assemble(commit, self.commits.matching(commit.view, commit.digest), committee)
+    }
+
+    /// Wants every batch that matters here and is not here, from those who vouched for it.
+    pub(crate) fn want_what_matters(&mut self, committee: Committee, view: View) {
+        let matters: Vec<_> = self.matters().collect();
+        let vouchers: BTreeSet<_> = self.vouchers(committee, view).collect();
+        for digest in matters {
+            self.want(digest, vouchers.iter().copied());
+        }
     }
 }
 

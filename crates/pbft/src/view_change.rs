@@ -80,8 +80,9 @@ fn check_all(
 impl Replica {
     /// Rule V-1: gives up on every view below `target`, and says what it must not forget.
     pub(crate) fn start_view_change(&mut self, target: View, out: &mut Ready) {
-        assert!(target > self.view, "view changes lead upwards");
-        if !self.silence.may_vote() {
+        assert!(target >= self.view, "view changes lead upwards");
+        // There is no view after the last.
+        if !self.silence.may_vote() || target == self.view {
             return;
         }
         // The proof counts, not whether this replica has executed that far. After a restart its low water mark may be an
@@ -132,6 +133,9 @@ impl Replica {
                 out.effect(Effect::Accuse(signer, Evidence::ViewChanges(pair)));
             }
             return out.ignore(Some(signer), reason);
+        }
+        if !self.may_check(signer) {
+            return out.ignore(Some(signer), Ignored::Rationed);
         }
         let valid = match ValidViewChange::check(message, &self.config) {
             Ok(valid) => valid,
@@ -221,6 +225,9 @@ impl Replica {
             out.ignore(Some(signer), reason);
             return self.on_bad_new_view(&message, reason, out);
         }
+        if !self.may_check(signer) {
+            return out.ignore(Some(signer), Ignored::Rationed);
+        }
         match self.check_new_view(&message) {
             Ok(plan) => {
                 out.record(Record::Entered(message.as_signed().clone()));
@@ -243,7 +250,7 @@ impl Replica {
     }
 
     fn admit_new_view(&self, message: &Verified<NewView>) -> Result<(), Ignored> {
-        let NewView { view, view_changes, .. } = message.message();
+        let NewView { view, .. } = message.message();
         if message.signer() != self.config.committee().primary(*view) {
             return Err(Ignored::NotThePrimary);
         }
@@ -254,7 +261,11 @@ impl Replica {
             let same = self.new_view.as_ref().is_some_and(|known| known.digest() == message.digest());
             return Err(if same { Ignored::Duplicate } else { Ignored::Contradiction });
         }
-        // Cheap parts of V-3: as many as a quorum, for this view, distinct and in order.
+        self.check_quorum(message.message())
+    }
+
+    /// The cheap parts of rule V-3: as many view changes as a quorum, for this view, distinct and in order.
+    pub(crate) fn check_quorum(&self, NewView { view, view_changes, .. }: &NewView) -> Result<(), Ignored> {
         let distinct = view_changes.windows(2).all(|pair| pair[0].signer < pair[1].signer);
         let for_this = view_changes.iter().all(|change| change.message.view == *view);
         if view_changes.len() != self.config.committee().quorum() || !distinct || !for_this {
@@ -332,7 +343,7 @@ impl Replica {
 
     /// As primary of a view that has just begun: proposes what the view changes prescribe, under the new view's number.
     /// The batches are with the others already, or can be fetched; only digests are ordered.
-    fn repropose(&mut self, out: &mut Ready) {
+    pub(crate) fn repropose(&mut self, out: &mut Ready) {
         if self.primary() != self.id() || !self.is_active() {
             return;
         }
@@ -340,7 +351,9 @@ impl Replica {
         let prescribed: Vec<_> = self.plan.slots().map(|(sequence, digest, _)| (sequence, digest)).collect();
         for (sequence, digest) in prescribed.into_iter().filter(|(sequence, _)| low < *sequence && *sequence <= high) {
             let pre_prepare = PrePrepare { view: self.view, sequence, digest };
-            self.slot_mut(sequence).announced = Some(digest);
+            if self.slot_mut(sequence).announced.replace(digest).is_some() {
+                continue;
+            }
             out.record(Record::Proposed(pre_prepare, None));
             let batch = self.slot_mut(sequence).payload(&digest).map(|payload| payload.batch().clone());
             out.send(Recipients::All, Outgoing::PrePrepare(pre_prepare, batch));

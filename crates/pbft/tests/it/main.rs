@@ -8,6 +8,8 @@ mod new_view;
 mod node;
 mod normal;
 mod oracle;
+mod restart;
 mod script;
 mod traitors;
+mod view_change;
 mod world;

@@ -57,7 +57,8 @@ fn a_sound_new_view_is_entered() {
     assert_eq!(reason, None);
     assert_eq!((w.view(2), w.standing(2)), (1, Standing::Normal));
     let proof = m.prepared(0, 2, batch("b").digest(), &[1, 3]);
-    let changes = vec![carrying(&m, 0, vec![proof]), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
+    let changes =
+        vec![carrying(&m, 0, vec![proof]), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
     let (w, reason) = hear(changes, vec![null(), batch("b").digest()]);
     assert_eq!((reason, w.standing(2)), (None, Standing::Normal));
 }
@@ -100,7 +101,8 @@ fn a_new_view_with_other_proposals_than_follow_is_refused() {
     let (_, m) = waiting();
     let (b, d) = (batch("b").digest(), batch("d").digest());
     let proofs = vec![m.prepared(0, 2, b, &[1, 3]), m.prepared(0, 3, d, &[1, 3])];
-    let changes = || vec![carrying(&m, 0, proofs.clone()), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
+    let changes =
+        || vec![carrying(&m, 0, proofs.clone()), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
     let sound = vec![null(), b, d];
     assert_eq!(hear(changes(), sound.clone()).1, None);
     let wrong = [
@@ -168,7 +170,10 @@ fn a_view_change_holds_together_or_not_at_all() {
     };
     let bad: Vec<(&str, Signed<ViewChange>)> = vec![
         ("prepared in the view that it asks for", carrying(&m, 0, vec![m.prepared(1, 2, d, &[0, 3])])),
-        ("prepared in a later view: a higher view without substance", carrying(&m, 0, vec![m.prepared(5, 2, d, &[0, 3])])),
+        (
+            "prepared in a later view: a higher view without substance",
+            carrying(&m, 0, vec![m.prepared(5, 2, d, &[0, 3])]),
+        ),
         ("one slot twice", carrying(&m, 0, vec![sound(), sound()])),
         ("out of order", carrying(&m, 0, vec![m.prepared(0, 3, d, &[1, 3]), sound()])),
         ("above the window", carrying(&m, 0, vec![m.prepared(0, 13, d, &[1, 3])])),

@@ -73,7 +73,9 @@ fn a_new_proposal_without_its_batch_is_refused() {
 fn proposals_and_votes_outside_the_window_are_refused() {
     let (mut w, m, batch) = backup();
     let digest = batch.digest();
-    for (sequence, expected) in [(0, Ignored::BelowWindow), (13, Ignored::AboveWindow), (u64::MAX, Ignored::AboveWindow)] {
+    for (sequence, expected) in
+        [(0, Ignored::BelowWindow), (13, Ignored::AboveWindow), (u64::MAX, Ignored::AboveWindow)]
+    {
         assert_eq!(w.told(1, &m.pre_prepare(0, sequence, &batch)), Some(expected));
         assert_eq!(w.told(1, &m.prepare(2, 0, sequence, digest)), Some(expected));
         assert_eq!(w.told(1, &m.commit(2, 0, sequence, digest)), Some(expected));
@@ -105,7 +107,8 @@ fn a_malformed_batch_is_refused_and_costs_the_primary_its_view() {
 fn a_proposal_from_another_time_is_refused() {
     let (mut w, m, batch) = backup();
     let skew = w.members.genesis.parameters().max_clock_skew_ms;
-    let dated = |timestamp| Batch::Requests { timestamp: Timestamp::new(timestamp), requests: batch.requests().to_vec() };
+    let dated =
+        |timestamp| Batch::Requests { timestamp: Timestamp::new(timestamp), requests: batch.requests().to_vec() };
     w.links.delay = (1, 1);
     let arrival = EPOCH + w.now + 1;
     assert_eq!(w.told(1, &m.pre_prepare(0, 1, &dated(arrival + skew + 1))), Some(Ignored::Timestamp));
