@@ -46,7 +46,8 @@
 //!   is not judged again.
 //! * **P-3** A prepare is a backup's; the primary's is refused. One per replica, view and slot. It may come before the pre-prepare.
 //! * **P-4** A batch is *prepared* with the pre-prepare and `quorum - 1` matching prepares of distinct backups.
-//! * **P-5** A batch is *committed* with a prepared certificate and a quorum of matching commits of distinct replicas.
+//! * **P-5** A replica commits to what has prepared with it, once per slot and view. A quorum of matching commits of distinct
+//!   replicas decides the slot, whether or not it prepared here.
 //! * **P-6** Slots commit in any order and are delivered in sequence order, without a gap, each once.
 //! * **P-7** A client accepts an outcome on `f + 1` equal replies of distinct replicas, compared by number and outcome only.
 //! * **P-8** A client that waits too long sends again to all. A backup watches the piece of work that has been owed longest.
@@ -105,14 +106,16 @@
 //!    one client for ever. Here it restarts when *the watched* request executes. The primary itself watches nobody.
 //! 8. **Half of the time is the client's.** A client that sends to some backups and not to the primary would make the group change
 //!    views at will; so a backup first passes the request on, and only then asks for another primary.
-//! 9. **Retransmission by status.** The paper assumes it. A replica says where it stands; whoever is ahead sends what it
+//! 9. **A quorum of commits suffices.** The paper's committed-local asks for prepared as well. A quorum of commits holds an honest
+//!    one, which saw a quorum prepare; so the batch is safe, and whoever takes no part in the view can learn from votes alone.
+//! 10. **Retransmission by status.** The paper assumes it. A replica says where it stands; whoever is ahead sends what it
 //!    lacks, rationed. Commit certificates are kept for that, and suffice to learn a block in any phase.
-//! 10. **A vote that contradicts a vote is evidence**, kept with both signatures; a primary that proposes twice is left at once.
-//! 11. **No tentative execution, no read-only optimisation.** Reads are ordered.
-//! 12. **Timestamps.** A batch is dated by its primary; backups judge the date once, when it is new, within a bound that must
+//! 11. **A vote that contradicts a vote is evidence**, kept with both signatures; a primary that proposes twice is left at once.
+//! 12. **No tentative execution, no read-only optimisation.** Reads are ordered.
+//! 13. **Timestamps.** A batch is dated by its primary; backups judge the date once, when it is new, within a bound that must
 //!     cover honest clocks' skew. The ledger's time never goes back, so a primary can at most hurry it by that bound.
-//! 13. **A replica that lost its log** rejoins as A-1 says. What that cannot exclude is written at `restart.rs`.
-//! 14. **A checkpoint that only some hold.** Replicas with different low water marks meet in one view change; slots at or below the
+//! 14. **A replica that lost its log** rejoins as A-1 says. What that cannot exclude is written at `restart.rs`.
+//! 15. **A checkpoint that only some hold.** Replicas with different low water marks meet in one view change; slots at or below the
 //!     highest proven checkpoint are not proposed again, and whoever has not executed them gets blocks or state (the S and S'
 //!     of many implementations' endless view changes).
 

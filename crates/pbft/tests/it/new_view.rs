@@ -276,7 +276,7 @@ fn the_primary_of_a_new_view_is_held_to_what_it_prescribes() {
     assert_eq!(w.told(2, &m.pre_prepare_by(1, 1, 2, b.digest(), None)), None);
     assert_eq!(w.told(2, &m.pre_prepare(0, 3, &b)), Some(Ignored::OldView), "the old view is over");
     assert_eq!(w.told(2, &m.prepare(3, 0, 3, b.digest())), Some(Ignored::OldView));
-    assert_eq!(w.told(2, &m.commit(3, 0, 3, b.digest())), Some(Ignored::OldView));
+    assert_eq!(w.told(2, &m.commit(3, 0, 3, b.digest())), None, "a commit is proof in any view");
 }
 
 /// A primary that opens its view twice, differently, convicts itself; the same message again is only a repetition.
