@@ -44,6 +44,19 @@ pub enum Resume {
     WithoutLog,
 }
 
+impl ReplicaOptions {
+    fn id(&self) -> Result<ReplicaId, BootError> {
+        let not_a_member = || BootError::NotAMember { key: self.key.account(), genesis: self.genesis.digest() };
+        self.genesis.keyring().replica_of(self.key.account()).ok_or_else(not_a_member)
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Result<String, BootError> {
+        let own = &self.genesis.replicas()[self.id()?.index()].address;
+        Ok(self.listen.as_ref().unwrap_or(own).clone())
+    }
+}
+
 /// Why a replica does not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -140,10 +153,14 @@ pub fn create_log(home: &Home, genesis: &Genesis, key: &SecretKey) -> Result<(),
 pub(super) fn boot(options: &ReplicaOptions) -> Result<Booted, BootError> {
     let ReplicaOptions { home, genesis, key, resume, .. } = options;
     let identity = identity(genesis.digest(), key.account());
-    let not_a_member = || BootError::NotAMember { key: key.account(), genesis: genesis.digest() };
-    let id = genesis.keyring().replica_of(key.account()).ok_or_else(not_a_member)?;
-    let config = Config::new(genesis, id).ok_or_else(not_a_member)?;
+    let id = options.id()?;
+    let config = Config::new(genesis, id).expect("a member of the genesis has a place in its group");
 
+    // The log first: a replica whose log is refused leaves everything else as it was.
+    let opened_log = match resume {
+        Resume::WithLog => Some(Wal::open(home.log_disk()?, Settings::new(identity))?),
+        Resume::WithoutLog => None,
+    };
     let (state_store, saved) = match (open_state(home, genesis, &config, identity), resume) {
         (Ok(opened), _) => opened,
         (Err(error), Resume::WithLog) => return Err(error),
@@ -160,19 +177,15 @@ pub(super) fn boot(options: &ReplicaOptions) -> Result<Booted, BootError> {
         None => Ledger::new(genesis),
     };
 
-    let settings = Settings::new(identity);
-    let (wal, records, mut replica) = match resume {
-        Resume::WithLog => {
-            let (wal, records) = Wal::open(home.log_disk()?, settings)?;
-            (wal, records, Replica::new(config))
-        }
-        Resume::WithoutLog => {
+    let (wal, records, mut replica) = match opened_log {
+        Some((wal, records)) => (wal, records, Replica::new(config)),
+        None => {
             if let Some(place) = home.set_aside(&[Part::Log])? {
                 tracing::warn!("the old log was set aside in {}", place.display());
             }
             let replica = Replica::without_log(config);
             let lost = [record::FORMAT.seal(&Record::LogLost)];
-            (Wal::create(home.log_disk()?, settings, &lost)?, Vec::new(), replica)
+            (Wal::create(home.log_disk()?, Settings::new(identity), &lost)?, Vec::new(), replica)
         }
     };
     if let Some((_, certificate)) = &saved {

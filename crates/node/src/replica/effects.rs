@@ -21,7 +21,8 @@ use bezant_types::{
 use bytes::Bytes;
 
 use crate::replica::executor::{Done, Task};
-use crate::replica::host::{ReplicaError, Turn, WalLog};
+use crate::replica::host::{ReplicaError, Turn};
+use crate::replica::journal::Journal;
 use crate::replica::questions::Question;
 use crate::replica::saver::Save;
 use crate::replica::seen::Seen;
@@ -29,10 +30,6 @@ use crate::replica::state_transfer::{Fetch, Fetched, Ration};
 use crate::replica::timers::Timers;
 use crate::transport::{ConnectionId, Mesh};
 use crate::wire::{PEER, PeerFrame, Refusal, TELL, Tell};
-
-/// The log is rewritten once it is larger than this and a checkpoint has become stable, in bytes. Below the size of one of
-/// its files, so that in normal operation no turn waits for a new file to be zeroed.
-const COMPACT_ABOVE: u64 = 12 << 20;
 
 /// A replica at work.
 pub(super) struct Host {
@@ -42,7 +39,7 @@ pub(super) struct Host {
     pub(super) key: SecretKey,
     pub(super) home: Home,
     pub(super) replica: Replica,
-    pub(super) log: WalLog,
+    pub(super) log: Journal,
     pub(super) mesh: Mesh,
     pub(super) timers: Timers,
     pub(super) executor: sync_mpsc::Sender<Task>,
@@ -236,7 +233,7 @@ impl Host {
             self.stable = Some((state, certificate));
             self.answer_questions();
         }
-        if self.log.0.size() > COMPACT_ABOVE {
+        if self.log.is_long() {
             self.log.compact(&self.replica.dump())?;
         }
         Ok(())

@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use bezant_pbft::evidence::Evidence;
 use bezant_pbft::packet::{Packet, Pending};
-use bezant_pbft::record::{self, Record};
-use bezant_pbft::{Fault, Input, Log};
-use bezant_store::{Home, HostDisk, LogError, Wal};
+use bezant_pbft::{Fault, Input};
+use bezant_store::{Home, LogError};
 use bezant_types::codec::decode;
 use bezant_types::genesis::MAX_FRAME;
 use bezant_types::signed::{self, Ticket};
@@ -20,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::replica::boot::{Booted, ReplicaOptions, boot};
 use crate::replica::effects::Host;
 use crate::replica::executor::{Done, Executor, ExecutorError, Task};
+use crate::replica::journal::Journal;
 use crate::replica::saver::{Saver, SaverError};
 use crate::replica::seen::Seen;
 use crate::replica::timers::Timers;
@@ -56,10 +56,10 @@ pub enum ReplicaError {
 /// # Errors
 /// [`ReplicaError`] says why it stopped and what to do.
 pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) -> Result<(), ReplicaError> {
+    // The port first: a replica that cannot have it leaves its home as it was.
+    let listener = listen(&options.address()?)?;
     let booted = boot(&options)?;
-    let ReplicaOptions { home, genesis, key, listen: address, limits, .. } = options;
-    let own = genesis.replicas()[booted.id.index()].address.clone();
-    let listener = listen(address.as_deref().unwrap_or(&own))?;
+    let ReplicaOptions { home, genesis, key, limits, .. } = options;
     let config = MeshConfig { genesis: genesis.clone(), key: key.clone(), listener, limits };
     let (mesh, mut events) = Mesh::start(config).await?;
 
@@ -97,7 +97,7 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) ->
         key,
         home,
         replica,
-        log: WalLog(wal),
+        log: Journal::new(wal),
         mesh,
         timers: Timers::default(),
         executor,
@@ -159,28 +159,6 @@ fn convicted(home: &Home, keyring: &Keyring) -> BTreeSet<ReplicaId> {
     let names = evidence.names().unwrap_or_default();
     let files = names.iter().filter_map(|name| evidence.read(name).ok().flatten());
     files.filter_map(|bytes| decode::<Evidence>(&bytes, MAX_FRAME).ok()?.verify(keyring).ok()).collect()
-}
-
-/// The log as the core wants it: one append, one sync.
-pub(super) struct WalLog(pub(super) Wal<HostDisk>);
-
-impl WalLog {
-    /// Begins the log anew with the records of a replica's whole state.
-    pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), LogError> {
-        self.0.compact(&sealed(records))
-    }
-}
-
-fn sealed(records: &[Record]) -> Vec<Vec<u8>> {
-    records.iter().map(|record| record::FORMAT.seal(record)).collect()
-}
-
-impl Log for WalLog {
-    type Error = LogError;
-
-    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
-        self.0.append_and_sync(&sealed(records))
-    }
 }
 
 /// What has arrived in one turn, with all its signatures in one batch.

@@ -28,6 +28,7 @@ mod boot;
 mod effects;
 mod executor;
 mod host;
+mod journal;
 mod questions;
 mod saver;
 mod seen;

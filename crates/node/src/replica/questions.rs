@@ -96,7 +96,7 @@ impl Host {
             fetching_state: self.fetch.is_some(),
             entries: state.map_or(0, bezant_ledger::State::entries),
             state_bytes: state.map_or(0, bezant_ledger::State::bytes),
-            log_bytes: self.log.0.size(),
+            log_bytes: self.log.size(),
             accused: self.accused.iter().copied().collect(),
             uptime_s: self.started.elapsed().as_secs(),
             peers,
