@@ -67,9 +67,10 @@ fn make(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
     let replicas = up.replicas.unwrap_or(USUAL_REPLICAS);
     // Too many ports is too many replicas as well, and that is refused with better words.
     let ports = u16::try_from(replicas).unwrap_or(1).clamp(1, MOST_PORTS);
-    let Some(base_port) = free_base_port(USUAL_PORT, ports) else {
+    let preferred = up.base_port.unwrap_or(USUAL_PORT);
+    let Some(base_port) = free_base_port(preferred, ports) else {
         bail!(
-            "no {ports} ports in a row are free on 127.0.0.1 from {USUAL_PORT} on. Stop what listens there (`ss -ltn`)"
+            "no {ports} ports in a row are free on 127.0.0.1 from {preferred} on. Choose lower ones with --base-port"
         );
     };
     let client = |name: &str, role, units| InitClient { name: name.into(), role, balance: Amount::new(units) };

@@ -56,14 +56,15 @@ pub(super) async fn run(directory: &Directory, genesis: &Genesis, up: &Up) -> an
             bail!("the network did not start, and was stopped again.\n{}", complaints.join("\n"));
         }
     }
-    facts.ready = true;
-    lock.publish(&facts)?;
     print::line(&format!(
         "ready after {:.1} s. Try `redis-cli -p {} SET greeting hello`, and `bezant status --home {}`",
         started.elapsed().as_secs_f64(),
         up.redis.port(),
         directory.root().display()
     ))?;
+    // After what it says: whoever waits for this reads that.
+    facts.ready = true;
+    lock.publish(&facts)?;
     loop {
         tokio::select! {
             () = &mut stop => return finish(directory, supervisor).await,
