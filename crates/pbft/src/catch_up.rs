@@ -301,11 +301,13 @@ impl Replica {
     /// The host has installed the state of a checkpoint that this replica had found to be stable.
     pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
         let Checkpoint { sequence, root } = *certificate.vote();
-        let asked = self.fetching.state.take();
+        let asked = self.fetching.state;
         assert!(asked.is_some_and(|last| sequence <= last), "a state comes because it was asked for");
         assert!(self.executed < sequence, "a state that is fetched lies ahead");
-        // A later one may have become stable meanwhile. Whether blocks reach it from here is decided anew: to wait for that
-        // state as well could go on for as long as the group is faster than this replica's disk (hazard 67).
+        // A later one may have been asked for while this one was being installed. The host is fetching it already and will
+        // replace its ledger once more, so nothing may be delivered before that. What it fetches then is what has changed
+        // since this state, so it gets shorter each time (hazard 67).
+        self.fetching.state = asked.filter(|last| sequence < *last);
         self.delivered = sequence;
         self.executed = sequence;
         self.last_checkpoint = sequence;

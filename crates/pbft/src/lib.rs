@@ -109,7 +109,7 @@
 //! 9. **A quorum of commits suffices.** The paper's committed-local asks for prepared as well. A quorum of commits holds an honest
 //!    one, which saw a quorum prepare; so the batch is safe, and whoever takes no part in the view can learn from votes alone.
 //! 10. **Retransmission by status.** The paper assumes it. A replica says where it stands; whoever is ahead sends what it
-//!    lacks, rationed. Commit certificates are kept for that, and suffice to learn a block in any phase.
+//!     lacks, rationed. Commit certificates are kept for that, and suffice to learn a block in any phase.
 //! 11. **A vote that contradicts a vote is evidence**, kept with both signatures; a primary that proposes twice is left at once.
 //! 12. **No tentative execution, no read-only optimisation.** Reads are ordered.
 //! 13. **Timestamps.** A batch is dated by its primary; backups judge the date once, when it is new, within a bound that must

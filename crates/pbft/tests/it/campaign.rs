@@ -116,12 +116,12 @@ fn traitors() -> Vec<Option<Traitor>> {
 
 #[test]
 fn four_honest_replicas_survive_network_and_crashes() {
-    campaign(4, &[None], 12);
+    campaign(4, &[None], 8);
 }
 
 #[test]
 fn four_replicas_survive_one_traitor_of_each_kind_and_crashes() {
-    campaign(4, &traitors(), 4);
+    campaign(4, &traitors(), 2);
 }
 
 #[test]

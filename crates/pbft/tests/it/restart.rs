@@ -224,7 +224,9 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
     w.start_all();
     w.work(4);
     w.lose(|_, _, packet| matches!(packet, Packet::Commit(_)));
-    (0..6).for_each(|_| drop(w.ask(0)));
+    for _ in 0..6 {
+        w.ask(0);
+    }
     w.run(50);
     w.replicas().into_iter().for_each(|node| {
         w.crash(node);
@@ -321,7 +323,7 @@ fn a_lost_log_is_answered_by_a_quorum_and_by_proofs() {
 /// compacted log replays to a replica that would write the same.
 #[test]
 fn a_compacted_log_says_what_the_long_one_said() {
-    for seed in 0..6 {
+    for seed in 0..3 {
         let mut w = World::unstarted(4, small(), seed);
         w.replicas().into_iter().for_each(|node| w.node_mut(node).compacts = false);
         w.links.loss = 10;

@@ -60,9 +60,8 @@ fn a_view_change_carries_what_prepared() {
     w.tell(2, &m.pre_prepare(0, 1, &batch));
     w.tell(2, &m.prepare(1, 0, 1, batch.digest()));
     w.run(2 * TIMEOUT);
-    let said = w.sent.as_ref().expect("kept").iter().find_map(|(from, _, packet)| match packet {
-        Packet::ViewChange(signed) if *from == 2 => Some(signed.message.clone()),
-        _ => None,
+    let said = w.sent.iter().flatten().find_map(|(from, _, packet)| {
+        if let Packet::ViewChange(signed) = packet { (*from == 2).then(|| signed.message.clone()) } else { None }
     });
     let carried: Vec<_> = said.expect("a view change").prepared.iter().map(|p| (p.sequence.get(), p.digest)).collect();
     assert_eq!(carried, [(1, batch.digest())]);

@@ -1,0 +1,180 @@
+//! Clients, rules P-7 and P-8, and hazards 72 to 81.
+
+use bezant_pbft::Input;
+use bezant_pbft::packet::Packet;
+use bezant_types::genesis::Parameters;
+use bezant_types::{Bundle, Request, Signed};
+
+use crate::network::{client_key, small};
+use crate::oracle::Kind;
+use crate::world::World;
+
+impl World {
+    /// A host passes a request on although its ledger has executed it.
+    pub(crate) fn input_request(&mut self, node: u16, bundle: &Signed<Bundle>) {
+        let verified = bundle.clone().verify(&self.members.keyring).expect("a client's bundle");
+        let request = Request::new(verified, self.members.genesis.parameters()).expect("within the limits");
+        self.input(node, Input::Submit(vec![request]));
+    }
+}
+
+/// Rule P-8: what reached only backups is passed on in time, all of it, and the primary keeps its view.
+#[test]
+fn requests_that_only_backups_have_are_passed_on_to_the_primary() {
+    let mut w = World::new(4, small(), 51);
+    w.links.client_cut.insert((0, 0));
+    for _ in 0..30 {
+        w.ask(0);
+    }
+    w.finish_within(900);
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0));
+}
+
+/// Rule P-8: the whole time has to pass, and not a moment more.
+#[test]
+fn a_backup_waits_for_the_whole_timeout_before_it_asks_for_another_primary() {
+    let mut w = World::among_puppets(2);
+    let (bundle, _) = w.bundle_and_batch(1);
+    w.links.delay = (1, 1);
+    w.give(2, &bundle);
+    w.run(390);
+    assert_eq!(w.word(2, Kind::ViewChange, 1, 0), None);
+    let passed_on = |packet: &Packet| matches!(packet, Packet::Requests(some) if some[..] == [bundle.clone()]);
+    let sent = w.sent.as_ref().expect("kept");
+    assert!(sent.iter().any(|(from, to, packet)| (*from, *to) == (2, 0) && passed_on(packet)), "half-way it relays");
+    w.run(10);
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some());
+}
+
+/// Rule P-8: a backup watches the oldest request. When that one executes, the next has its full time.
+#[test]
+fn the_timer_starts_again_when_the_watched_request_executes() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    w.links.delay = (1, 1);
+    let bundles: Vec<_> = (1..=2).map(|number| m.bundle(0, number, "x")).collect();
+    bundles.iter().for_each(|bundle| w.give(2, bundle));
+    w.run(300);
+    let batch = m.batch(w.now, &bundles[..1]);
+    w.tell(2, &m.decided(0, 1, &batch, &[0, 1, 3]));
+    w.run(390);
+    assert_eq!(w.word(2, Kind::ViewChange, 1, 0), None);
+    w.run(20);
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some());
+}
+
+/// Rule P-8: a proposal that does not execute is watched as well, though no request waits.
+#[test]
+fn a_slot_that_does_not_execute_is_watched_too() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let seal = bezant_pbft::message::Batch::Seal { timestamp: m.batch(w.now, &[]).timestamp() };
+    w.tell(2, &m.pre_prepare(0, 1, &seal));
+    assert_eq!(w.prepared(2, 0, 1), Some(seal.digest()));
+    w.run(420);
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some());
+}
+
+/// Rule P-7: a traitor's replies are one vote; with it, and one replica down, the client still gets its f + 1.
+#[test]
+fn a_client_is_served_by_f_plus_one_honest_replicas() {
+    let mut w = World::unstarted(4, small(), 52);
+    w.node_mut(3).traitor = Some(crate::traitors::Traitor::Silent);
+    w.start_all();
+    w.work(5);
+}
+
+/// Hazard 74: requests of one client overtake each other, and all are executed.
+#[test]
+fn a_client_has_many_requests_under_way_at_once() {
+    let mut w = World::new(4, small(), 53);
+    w.links.delay = (1, 60);
+    for _ in 0..40 {
+        w.ask(0);
+    }
+    w.finish();
+    w.converge();
+    assert_eq!(w.executed(0), 40);
+}
+
+/// Hazard 73: the last number is a number like any other.
+#[test]
+fn the_last_request_number_hurts_nobody() {
+    let mut w = World::new(4, small(), 54);
+    let last = w.members.bundle(1, u64::MAX, "last");
+    for node in w.replicas() {
+        w.send_request(1, node, &last);
+    }
+    w.work(2);
+    w.run(100);
+    assert!(w.node(0).ledger.outcome(client_key(1).account(), last.message.number).is_some());
+}
+
+/// Hazard 72: two requests under one number: the first in order wins everywhere, alike.
+#[test]
+fn of_two_requests_under_one_number_one_is_executed() {
+    let mut w = World::new(4, small(), 55);
+    let (a, b) = (w.members.bundle(1, 1, "a"), w.members.bundle(1, 1, "b"));
+    for node in w.replicas() {
+        w.send_request(1, node, if node % 2 == 0 { &a } else { &b });
+        w.send_request(1, node, if node % 2 == 0 { &b } else { &a });
+    }
+    w.run(1_000);
+    w.converge();
+    assert_eq!(w.executed(0), 1);
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0), "and nobody is blamed for it");
+}
+
+/// Hazard 81: a client that floods fills its own share. It is told, and the others are served meanwhile.
+#[test]
+fn a_client_that_floods_fills_its_own_share_only() {
+    let parameters = Parameters { request_timeout_ms: 60_000, max_view_change_timeout_ms: 60_000, ..small() };
+    let mut w = World::puppets(4, &[1], parameters);
+    let text = "x".repeat(1 << 20);
+    for number in 1..=40 {
+        let bundle = w.members.bundle(0, number, &text);
+        w.input_request(1, &bundle);
+    }
+    let waiting = |w: &World| w.node(1).replica.as_ref().map(|replica| replica.report().waiting).expect("up");
+    assert_eq!(waiting(&w), 31, "32 MiB of requests of a little more than one");
+    let busy = w.ignored.iter().filter(|(.., reason)| *reason == bezant_pbft::ignored::Ignored::ClientQuota).count();
+    assert_eq!(busy, 9);
+    let other = w.members.bundle(1, 1, "small");
+    w.input_request(1, &other);
+    assert_eq!(waiting(&w), 32);
+    w.input_request(1, &other);
+    assert_eq!(waiting(&w), 32, "the same request waits once");
+}
+
+/// Hazard 80: after a view change the clients' repetitions do not keep the group from working.
+#[test]
+fn a_group_recovers_from_the_repetitions_of_all_its_clients() {
+    let mut w = World::new(4, small(), 56);
+    w.crash(0);
+    for _ in 0..40 {
+        for client in 0..3 {
+            w.ask(client);
+        }
+    }
+    w.run(3_000);
+    w.restart(0);
+    w.finish();
+    w.converge();
+    assert_eq!(w.executed(1), 120);
+}
+
+/// A request whose proposal failed with its view is taken again when its client repeats it, also by a replica that had it
+/// from its log only.
+#[test]
+fn a_request_whose_slot_failed_is_ordered_after_all() {
+    let mut w = World::new(4, small(), 57);
+    w.lose(|_, _, packet| matches!(packet, Packet::Prepare(_)));
+    w.ask(0);
+    w.run(100);
+    w.replicas().into_iter().for_each(|node| w.crash(node));
+    w.replicas().into_iter().filter(|node| *node != 0).for_each(|node| w.restart(node));
+    w.lose(|_, to, packet| to == 0 && !matches!(packet, Packet::Status(_)));
+    w.run(2_000);
+    w.heal();
+    w.finish();
+}
