@@ -10,12 +10,13 @@ use tokio::sync::oneshot;
 pub(crate) enum Watched {
     /// A person, or a service manager: signals say when to stop.
     BySignals,
-    /// A supervisor that holds the other end of standard input: its end says so as well, for the supervisor is gone then.
+    /// A supervisor that holds the other end of standard input: its end says so as well, for the supervisor is gone
+    /// then.
     BySupervisor,
 }
 
-/// Completes at SIGTERM or Ctrl-C, or when the supervisor is gone. Listening begins at once, so that no signal is missed
-/// before this is first polled.
+/// Completes at SIGTERM or Ctrl-C, or when the supervisor is gone. Listening begins at once, so that no signal is
+/// missed before this is first polled.
 pub(crate) fn requested(watched: Watched) -> anyhow::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let orphaned = match watched {

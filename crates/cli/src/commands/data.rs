@@ -20,8 +20,8 @@ Examples:
   bezant get greeting
   bezant get greeting --json
 
-The read is ordered among all writes, and f + 1 replicas vouch for the answer. The value is printed byte for byte. Without
-such an entry nothing is printed, and the exit status is 1.")]
+The read is ordered among all writes, and f + 1 replicas vouch for the answer. The value is printed
+byte for byte. Without such an entry nothing is printed, and the exit status is 1.")]
 pub(crate) struct Get {
     /// Which entry; any bytes
     key: OsString,
@@ -37,8 +37,8 @@ pub(crate) struct Get {
 Example:
   bezant set greeting 'hello, world'
 
-A new entry belongs to the client that writes it; others can write it once its owner has granted them to. When this returns,
-a quorum of replicas has the entry on disk.")]
+A new entry belongs to the client that writes it; others can write it once its owner has granted
+them to. When this returns, a quorum of replicas has the entry on disk.")]
 pub(crate) struct Set {
     /// Which entry; any bytes
     key: OsString,

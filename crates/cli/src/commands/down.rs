@@ -18,8 +18,8 @@ use crate::print;
 Example:
   bezant down --home ./bezant-data
 
-The gateway answers what it has begun, the replicas finish their turn; then all of it is on disk, and `bezant up` goes on
-from there.")]
+The gateway answers what it has begun, the replicas finish their turn; then all of it is on disk,
+and `bezant up` goes on from there.")]
 pub(crate) struct Down {
     /// The network's directory
     #[arg(long, value_name = "DIR", default_value = DEFAULT_HOME)]

@@ -15,8 +15,9 @@ Example:
   bezant gateway --home ./net/clients/gateway
   redis-cli -p 7379 SET greeting hello
 
-It acts with the key of the client whose directory it is given. Whoever reaches its Redis address acts with that key as well,
-so it must be a loopback address. At the HTTP address it serves /healthz, /status and /metrics.")]
+It acts with the key of the client whose directory it is given. Whoever reaches its Redis address
+acts with that key as well, so it must be a loopback address. At the HTTP address it serves
+/healthz, /status and /metrics.")]
 pub(crate) struct Gateway {
     /// The client's directory
     #[arg(long, value_name = "DIR")]

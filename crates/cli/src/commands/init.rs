@@ -26,9 +26,10 @@ Example:
   bezant init ./net --address a.example:7401 --address b.example:7401 --address c.example:7401 \\
       --address d.example:7401 --protocol request_timeout_ms=5000
 
-Each home is whole by itself: move it to where its replica is to run. The genesis is what all members have agreed on, and
-part of every signature and of every log: whoever changes it afterwards has another network. So what should not be as usual
-is said here: where the replicas are, and what stands under [protocol] in the genesis.toml that this writes.")]
+Each home is whole by itself: move it to where its replica is to run. The genesis is what all
+members have agreed on, and part of every signature and of every log: whoever changes it afterwards
+has another network. So what should not be as usual is said here: where the replicas are, and what
+stands under [protocol] in the genesis.toml that this writes.")]
 pub(crate) struct Init {
     /// The directory: empty, or not there yet
     #[arg(value_name = "DIR")]

@@ -18,7 +18,8 @@ Examples:
   bezant transfer bob 25                  from the client `cli`
   bezant transfer bob 25 --as alice
 
-Amounts are whole numbers of the smallest unit. A payment that the account does not cover changes nothing.")]
+Amounts are whole numbers of the smallest unit. A payment that the account does not cover changes
+nothing.")]
 pub(crate) struct Transfer {
     /// To whom: the name of a client, or the 64 hexadecimal digits of an account
     to: String,

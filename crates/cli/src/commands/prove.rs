@@ -22,9 +22,10 @@ Examples:
   bezant prove --balance alice --out alice.proof
   bezant verify proof greeting.proof --genesis ./bezant-data/genesis.toml
 
-The proof is of a checkpoint that a quorum of replicas signed, and that covers everything that was acknowledged before this
-was asked. Whoever has the genesis can check it, offline and without trust in anybody. It waits for the next checkpoint,
-which the group makes within a second of the last request.")]
+The proof is of a checkpoint that a quorum of replicas signed, and that covers everything that was
+acknowledged before this was asked. Whoever has the genesis can check it, offline and without trust
+in anybody. It waits for the next checkpoint, which the group makes within a second of the last
+request.")]
 pub(crate) struct Prove {
     /// Which entry; any bytes
     #[arg(required_unless_present = "balance", conflicts_with = "balance")]

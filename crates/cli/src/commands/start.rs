@@ -15,10 +15,10 @@ Examples:
   bezant start --home ./net/replica-0
   bezant start --home ./net/replica-0 --recover     after its log was lost or damaged
 
-A replica that lost its log may have voted before and would contradict itself. With --recover it sets aside what log there
-is, fetches the state from the others and checks it against what a quorum signed, and stays silent until it cannot
-contradict itself any more; `bezant status` tells from where on it votes. Recover one replica at a time, and never more
-than f of them.")]
+A replica that lost its log may have voted before and would contradict itself. With --recover it
+sets aside what log there is, fetches the state from the others and checks it against what a quorum
+signed, and stays silent until it cannot contradict itself any more; `bezant status` tells from
+where on it votes. Recover one replica at a time, and never more than f of them.")]
 pub(crate) struct Start {
     /// The replica's home
     #[arg(long, value_name = "DIR")]

@@ -15,9 +15,9 @@ Examples:
   bezant status
   bezant status --json | jq '.replicas[].executed'
 
-The exit status is 0 if a quorum of replicas works in one view and its states agree. Each replica speaks for itself; that a
-checkpoint is shown means that a quorum signed it. Connections between replicas are told to admins only: the client `cli` of a
-network that `up` made is one.")]
+The exit status is 0 if a quorum of replicas works in one view and its states agree. Each replica
+speaks for itself; that a checkpoint is shown means that a quorum signed it. Connections between
+replicas are told to admins only: the client `cli` of a network that `up` made is one.")]
 pub(crate) struct Status {
     #[command(flatten)]
     client: ClientArguments,

@@ -1,5 +1,5 @@
-//! Disks that come back other than they were left: what is damaged is refused with an instruction that works, and what a
-//! crash may leave behind is not taken for damage.
+//! Disks that come back other than they were left: what is damaged is refused with an instruction that works, and what
+//! a crash may leave behind is not taken for damage.
 
 use std::fs;
 use std::path::{Path, PathBuf};

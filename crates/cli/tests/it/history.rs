@@ -1,9 +1,9 @@
-//! What clients did and saw, and whether one copy could have done it: judged by the Wing-Gong-Lowe checker of `todc-utils`,
-//! which knows nothing of this project.
+//! What clients did and saw, and whether one copy could have done it: judged by the Wing-Gong-Lowe checker of
+//! `todc-utils`, which knows nothing of this project.
 //!
-//! An operation that was not answered may have been executed at any later time, or never. It is recorded as answered after
-//! everything else, when nobody looks any more: executed then or never makes no difference to anybody. A read without an
-//! answer says nothing and is left out.
+//! An operation that was not answered may have been executed at any later time, or never. It is recorded as answered
+//! after everything else, when nobody looks any more: executed then or never makes no difference to anybody. A read
+//! without an answer says nothing and is left out.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -44,8 +44,8 @@ impl Load {
         });
     }
 
-    /// Ends the clients, reads every key once more, and judges all of it: one copy could have done this, nothing that was
-    /// acknowledged is lost, and every increment was executed exactly once.
+    /// Ends the clients, reads every key once more, and judges all of it: one copy could have done this, nothing that
+    /// was acknowledged is lost, and every increment was executed exactly once.
     pub(crate) fn finish(self) {
         self.stop.store(true, Ordering::SeqCst);
         self.clients.into_iter().for_each(|client| client.join().unwrap());

@@ -1,7 +1,7 @@
 //! The binary as people and programs use it: real processes, sockets, keys and disks.
 //!
-//! Each test makes a network of its own in a temporary directory and waits for conditions, never for time. Children hold a
-//! pipe to the test and end with it, however it ends.
+//! Each test makes a network of its own in a temporary directory and waits for conditions, never for time. Children
+//! hold a pipe to the test and end with it, however it ends.
 
 mod damaged_homes;
 mod faults;

@@ -1,5 +1,5 @@
-//! The tools that people have: redis-cli, redis-benchmark, redis-py. Where they are not installed these tests say so and
-//! pass, but not in continuous integration.
+//! The tools that people have: redis-cli, redis-benchmark, redis-py. Where they are not installed these tests say so
+//! and pass, but not in continuous integration.
 
 use std::process::Command;
 

@@ -1,8 +1,8 @@
 //! What the replicas say of themselves and of each other, put together and judged.
 //!
-//! **The adversary** is among those who are asked: a report is signed, but up to f of the signers lie. So what a replica
-//! says of itself counts for itself; a checkpoint counts if a quorum signed it; and what replicas say of another one counts
-//! if f + 1 of them say so, unless it is evidence that anybody can check.
+//! **The adversary** is among those who are asked: a report is signed, but up to f of the signers lie. So what a
+//! replica says of itself counts for itself; a checkpoint counts if a quorum signed it; and what replicas say of
+//! another one counts if f + 1 of them say so, unless it is evidence that anybody can check.
 
 use std::collections::{BTreeMap, BTreeSet};
 

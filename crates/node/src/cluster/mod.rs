@@ -1,7 +1,7 @@
 //! A network whose processes all run on this machine: making it, starting its processes, and keeping an eye on them.
 //!
-//! Nothing here is part of the protocol. A replica that `up` starts is the same program with the same home as one that a
-//! service manager starts on a machine of its own; this is the service manager for people who have none.
+//! Nothing here is part of the protocol. A replica that `up` starts is the same program with the same home as one that
+//! a service manager starts on a machine of its own; this is the service manager for people who have none.
 //!
 //! ```text
 //! <directory>/
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! **The adversary** is mishap: a second supervisor over the same homes, a supervisor that is killed and leaves its
-//! children behind, a child that dies and is not missed. The lock refuses the first; children end when the pipe to their
-//! supervisor breaks; a death is reported with the child's last words, and nothing is started again in silence.
+//! children behind, a child that dies and is not missed. The lock refuses the first; children end when the pipe to
+//! their supervisor breaks; a death is reported with the child's last words, and nothing is started again in silence.
 
 mod directory;
 mod facts;

@@ -1,7 +1,7 @@
 //! Who supervises a directory, and what runs there.
 //!
-//! The lock is the truth: it is held for as long as the supervisor lives, however that ends. The file beside it only tells
-//! people and programs what was started; it is believed while the lock is held.
+//! The lock is the truth: it is held for as long as the supervisor lives, however that ends. The file beside it only
+//! tells people and programs what was started; it is believed while the lock is held.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};

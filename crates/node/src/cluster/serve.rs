@@ -75,8 +75,8 @@ pub struct GatewayAddresses {
     pub http: Option<SocketAddr>,
 }
 
-/// Runs a gateway with the key of the client whose directory this is, until `shutdown` completes. Then its clients get the
-/// replies that they wait for.
+/// Runs a gateway with the key of the client whose directory this is, until `shutdown` completes. Then its clients get
+/// the replies that they wait for.
 ///
 /// # Errors
 /// [`StartError`] says why it does not run and what to do.

@@ -1,8 +1,8 @@
 //! Child processes: started together, watched, stopped together.
 //!
 //! Each child hears of its supervisor's death by the end of its standard input, and stops then: a supervisor that was
-//! killed leaves no replica behind that holds ports and locks. A child is in a process group of its own, so that Ctrl-C in
-//! a terminal reaches the supervisor alone, which then stops the children in order.
+//! killed leaves no replica behind that holds ports and locks. A child is in a process group of its own, so that Ctrl-C
+//! in a terminal reaches the supervisor alone, which then stops the children in order.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

@@ -6,8 +6,8 @@
 //! | `GET /status` | the facts of [`GroupFacts`], as JSON |
 //! | `GET /metrics` | counters and latencies, in Prometheus' text format |
 //!
-//! **The adversary** is any program of this machine: nothing here changes anything, nothing takes a body, and what it costs
-//! to answer is bounded by the client's own limit of open questions. An answer is old by at most a few seconds.
+//! **The adversary** is any program of this machine: nothing here changes anything, nothing takes a body, and what it
+//! costs to answer is bounded by the client's own limit of open questions. An answer is old by at most a few seconds.
 
 mod latency;
 mod metrics;

@@ -25,8 +25,9 @@ Examples:
   bezant up --detach                                    the same in the background, until `bezant down`
   bezant up --home ./seven --replicas 7 --redis 127.0.0.1:6379
 
-First use makes keys, genesis and configuration in the directory, with the clients gateway (write), cli (admin), alice and
-bob (write), and with balances to pay from. Later uses go on from what is on disk there.
+First use makes keys, genesis and configuration in the directory, with the clients gateway (write),
+cli (admin), alice and bob (write), and with balances to pay from. Later uses go on from what is on
+disk there.
 
 Whoever reaches the Redis address acts with the gateway's key: it must be a loopback address.")]
 pub(crate) struct Up {
