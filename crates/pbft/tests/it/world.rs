@@ -3,24 +3,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bezant_pbft::client::{Client, ClientEffect, Patience};
-use bezant_pbft::message::Reply;
+use bezant_pbft::client::{Client, Patience};
 use bezant_pbft::packet::{self, Message, Packet};
 use bezant_pbft::{Effect, Fault, Input, Recipients, Timer};
 use bezant_types::genesis::Parameters;
-use bezant_types::{
-    Bundle, Moment, Outcome, ReplicaId, Request, RequestNumber, SequenceNumber, Signed, Timestamp, Verified, codec,
-};
+use bezant_types::{ReplicaId, Request, RequestNumber, SequenceNumber, Timestamp, codec};
 
+use crate::clientele::ClientHost;
 use crate::network::{CLIENTS, Dice, EPOCH, Links, Members, client_key, id, replica_key};
 use crate::node::{CrashPoint, Draft, Node};
 use crate::oracle::{History, describe, statement};
 
-const LIMIT: usize = 32 << 20;
+pub(crate) const LIMIT: usize = 32 << 20;
 const TRACE_LINES: usize = 400;
 
 /// Something that will happen. What belongs to one life of a replica carries its number.
-enum Event {
+pub(crate) enum Event {
     Packet { from: u16, to: u16, bytes: Vec<u8> },
     Request { client: usize, to: u16, bytes: Vec<u8> },
     Reply { client: usize, bytes: Vec<u8> },
@@ -31,14 +29,6 @@ enum Event {
     Transfer { node: u16, life: u64 },
     Save { node: u16, life: u64, sequence: u64 },
     Restart { node: u16, life: u64 },
-}
-
-/// What a client knows.
-pub(crate) struct ClientHost {
-    pub(crate) client: Client,
-    pub(crate) done: BTreeMap<RequestNumber, Outcome>,
-    pub(crate) gave_up: Vec<RequestNumber>,
-    texts: u64,
 }
 
 /// A rule of a script about the network: what does not arrive.
@@ -157,7 +147,7 @@ impl World {
         self.links = Links::kind();
     }
 
-    fn schedule(&mut self, after: u64, event: Event) {
+    pub(crate) fn schedule(&mut self, after: u64, event: Event) {
         self.serial += 1;
         self.queue.insert((self.now + after, self.serial), event);
     }
@@ -512,88 +502,6 @@ impl World {
     pub(crate) fn restart_later(&mut self, node: u16, after: u64) {
         let life = self.node(node).life;
         self.schedule(after, Event::Restart { node, life });
-    }
-
-    /// A client asks for something new.
-    pub(crate) fn ask(&mut self, client: usize) -> RequestNumber {
-        let host = &mut self.clients[client];
-        host.texts += 1;
-        let number = host.client.take_number();
-        let text = format!("{client}/{}", host.texts);
-        let signed = self.members.bundle(client, number.get(), &text);
-        let verified = signed.verify(&self.members.keyring).expect("an honest client's bundle");
-        let effect = self.clients[client].client.submit(Moment::new(self.now), verified);
-        self.on_client_effect(client, effect);
-        self.schedule(600, Event::ClientTime { client });
-        number
-    }
-
-    fn on_client_effect(&mut self, client: usize, effect: ClientEffect) {
-        match effect {
-            ClientEffect::Send(bundle) => {
-                for to in self.replicas() {
-                    self.send_request(client, to, &bundle);
-                }
-            }
-            ClientEffect::Done(number, outcome) => {
-                self.note(|| format!("client {client}: {number} is done"));
-                self.clients[client].done.insert(number, outcome);
-            }
-            ClientEffect::NoQuorum { number, .. } => self.clients[client].gave_up.push(number),
-        }
-    }
-
-    pub(crate) fn send_request(&mut self, client: usize, to: u16, bundle: &Signed<Bundle>) {
-        if self.links.client_cut.contains(&(client, to)) || self.dice.chance(self.links.loss) {
-            return;
-        }
-        let (least, most) = self.links.delay;
-        let delay = least + self.dice.below(most - least + 1);
-        self.schedule(delay, Event::Request { client, to, bytes: codec::encode(bundle) });
-    }
-
-    fn on_client_request(&mut self, client: usize, to: u16, bytes: &[u8]) {
-        if !self.node(to).up() {
-            return;
-        }
-        let bundle: Signed<Bundle> = codec::decode(bytes, LIMIT).expect("what was encoded decodes");
-        let verified = bundle.verify(&self.members.keyring).expect("an honest client's bundle");
-        let request = Request::new(verified, self.members.genesis.parameters()).expect("within the limits");
-        match self.node(to).ledger.outcome(request.client(), request.number()).cloned() {
-            Some(outcome) => self.reply(to, client, request.number(), outcome),
-            None => self.input(to, Input::Submit(vec![request])),
-        }
-    }
-
-    fn reply(&mut self, node: u16, client: usize, number: RequestNumber, outcome: Outcome) {
-        let Some(replica) = &self.node(node).replica else { return };
-        let view = replica.report().view;
-        let silent = self.node(node).traitor.is_some();
-        if silent || self.links.client_cut.contains(&(client, node)) || self.dice.chance(self.links.loss) {
-            return;
-        }
-        let reply = Reply { client: client_key(client).account(), number, view, outcome };
-        let bytes = codec::encode(&self.members.sign(node, reply));
-        let (least, most) = self.links.delay;
-        let delay = least + self.dice.below(most - least + 1);
-        self.schedule(delay, Event::Reply { client, bytes });
-    }
-
-    fn on_reply(&mut self, client: usize, bytes: &[u8]) {
-        let signed: Signed<Reply> = codec::decode(bytes, LIMIT).expect("what was encoded decodes");
-        let verified: Verified<Reply> = signed.verify(&self.members.keyring).expect("a member's reply");
-        if let Some(effect) = self.clients[client].client.on_reply(&verified) {
-            self.on_client_effect(client, effect);
-        }
-    }
-
-    fn on_client_time(&mut self, client: usize) {
-        for effect in self.clients[client].client.on_time(Moment::new(self.now)) {
-            self.on_client_effect(client, effect);
-        }
-        if let Some(at) = self.clients[client].client.next_deadline() {
-            self.schedule(at.get().saturating_sub(self.now).max(1), Event::ClientTime { client });
-        }
     }
 
     /// When the next event happens.
