@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use bezant_types::genesis::MAX_FRAME;
+
 use crate::files::{Access, write_atomically};
 use crate::home::HomeError;
 
@@ -104,7 +106,7 @@ impl Evidence {
 
 /// How many pieces are kept.
 pub const MAX_FILES: usize = 1024;
-/// How large a piece may be.
-pub const MAX_BYTES: usize = 4 << 20;
+/// How large a piece may be: two statements, each of which came in a frame.
+pub const MAX_BYTES: usize = 2 * MAX_FRAME;
 const MAX_NAME: usize = 96;
 const SUFFIX: &str = ".evidence";
