@@ -28,8 +28,8 @@ pub enum SaverError {
     /// The state store.
     #[error(transparent)]
     Store(#[from] StateError),
-    /// It stopped earlier, and said why then.
-    #[error("the state can no longer be saved")]
+    /// The thread has ended: it said why, or it panicked.
+    #[error("the thread that saves the state is gone: why it ended stands above this line")]
     Gone,
     /// The thread could not be started.
     #[error("could not start a thread: {0}")]
@@ -62,7 +62,8 @@ impl Saver {
             let waiting: Vec<Save> = std::iter::once(first).chain(saves.try_iter()).collect();
             for save in waiting {
                 match save {
-                    Save::Stable { state, certificate } => latest = Some((state, certificate)),
+                    Save::Stable { state, certificate } if self.is_new(&state) => latest = Some((state, certificate)),
+                    Save::Stable { state, .. } => tracing::debug!("the state at {} is saved already", state.height()),
                     Save::Replace { state, certificate, durable } => {
                         latest = None;
                         let result = self.replace(&state, &certificate);
@@ -95,13 +96,18 @@ impl Saver {
     fn save(&self, state: &State, certificate: &CheckpointCertificate) -> Result<(), SaverError> {
         let meta = meta(state, certificate);
         match &self.last {
-            Some(last) if last.height() == state.height() => Ok(()),
             Some(last) => {
                 let changes = state.changes_since(last).into_iter();
                 Ok(self.store.save(changes.map(|change| (*change.key_hash.as_bytes(), change.record)), &meta)?)
             }
             None => self.replace(state, certificate),
         }
+    }
+
+    /// Whether the store does not hold this state or a later one already. What became stable here may be overtaken by a
+    /// state that was fetched, and the store must not go back behind it: blocks and log reach back no further.
+    fn is_new(&self, state: &State) -> bool {
+        self.last.as_ref().is_none_or(|last| last.height() < state.height())
     }
 
     fn replace(&self, state: &State, certificate: &CheckpointCertificate) -> Result<(), SaverError> {
@@ -113,4 +119,48 @@ impl Saver {
 
 fn meta(state: &State, certificate: &CheckpointCertificate) -> Vec<u8> {
     SavedState::of(state, certificate).encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use bezant_types::Digest;
+
+    use super::*;
+    use crate::verify::fixture::{certify, genesis, history};
+
+    #[test]
+    fn a_state_that_was_overtaken_by_a_fetched_one_does_not_move_the_store_back() {
+        assert_eq!(saved_after(2, &[1]), 2);
+        assert_eq!(saved_after(2, &[2]), 2);
+        assert_eq!(saved_after(2, &[3]), 3);
+        assert_eq!(saved_after(2, &[3, 1]), 3, "and what is skipped hides nothing");
+    }
+
+    /// The height of what is saved after a state was fetched and then others became stable.
+    fn saved_after(fetched: usize, stable: &[usize]) -> u64 {
+        let genesis = genesis();
+        let (_, states) = history(&genesis, 3);
+        let certified = |height: usize| {
+            let state = states[height].clone();
+            let endorsed = certify(&genesis, &state);
+            let checked = CheckpointCertificate::check(endorsed, genesis.committee(), &genesis.keyring());
+            (state, checked.unwrap())
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let store = Arc::new(StateStore::open(&path, Digest::new([1; 32])).unwrap());
+        let (failed, mut failures) = async_mpsc::unbounded_channel();
+        let ((durable, wait), (sender, saves)) = (mpsc::channel(), mpsc::channel());
+        let (state, certificate) = certified(fetched);
+        sender.send(Save::Replace { state, certificate, durable }).unwrap();
+        for height in stable {
+            let (state, certificate) = certified(*height);
+            sender.send(Save::Stable { state, certificate }).unwrap();
+        }
+        drop(sender);
+        Saver { store: store.clone(), last: None, failed }.run(&saves);
+        wait.recv().unwrap();
+        assert!(failures.try_recv().is_err());
+        SavedState::decode(&store.load().unwrap().unwrap().meta).unwrap().header.height.get()
+    }
 }
