@@ -44,7 +44,7 @@ pub enum Ask {
         id: u64,
         /// Of what.
         key: Key,
-        /// The checkpoint must be at or above this. The replica answers when it is, or not at all.
+        /// The checkpoint must be at or above this: the replica answers when it is.
         at_least: SequenceNumber,
     },
     /// For the last stable checkpoint, once that covers `at_least`.
@@ -94,6 +94,31 @@ pub enum Tell {
         /// The report.
         report: Box<Signed<StatusReport>>,
     },
+    /// A question is not answered. Only this replica says so; others may answer.
+    Unanswerable {
+        /// The question's name.
+        id: u64,
+        /// Why, and whether asking again helps.
+        reason: Unanswerable,
+    },
+}
+
+/// Why a replica does not answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, thiserror::Error)]
+pub enum Unanswerable {
+    /// Too many questions of this client wait here already.
+    #[error("too many questions of this client are waiting: try again")]
+    Busy,
+    /// No key in this network is so long.
+    #[error("the key is longer than {limit} bytes, the most in this network")]
+    KeyTooLong {
+        /// The longest that there is.
+        limit: u32,
+    },
+    /// The checkpoint that is asked for is further ahead of what the replica has executed than any can be that is under
+    /// way.
+    #[error("the checkpoint that is asked for lies too far ahead of what this replica has executed")]
+    TooFarAhead,
 }
 
 /// Why a replica did not take a request.

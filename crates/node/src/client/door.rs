@@ -16,7 +16,7 @@ use bezant_pbft::certificate::Endorsed;
 use bezant_pbft::message::Checkpoint;
 
 use super::ignored::Ignored;
-use crate::wire::{CertifiedProof, Refusal, StatusReport, TELL, Tell};
+use crate::wire::{CertifiedProof, Refusal, StatusReport, TELL, Tell, Unanswerable};
 
 /// What a replica said. Signatures have been checked; what proves itself has yet to.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(super) enum Heard {
     Proof(u64, Box<CertifiedProof>),
     Root(u64, Option<Endorsed<Checkpoint>>),
     Report(u64, Verified<StatusReport>),
+    Unanswerable(u64, Unanswerable),
     /// A report that its sender did not sign.
     Forged(u64, Ignored),
 }
@@ -74,7 +75,7 @@ fn check_sender(from: ReplicaId, tell: &Tell) -> Result<(), Ignored> {
     let signer = match tell {
         Tell::Reply(signed) => signed.signer,
         Tell::Status { report, .. } => report.signer,
-        Tell::Refused { .. } | Tell::Proof { .. } | Tell::Root { .. } => return Ok(()),
+        Tell::Refused { .. } | Tell::Proof { .. } | Tell::Root { .. } | Tell::Unanswerable { .. } => return Ok(()),
     };
     if signer == from { Ok(()) } else { Err(Ignored::NotTheSender(signer)) }
 }
@@ -85,6 +86,7 @@ fn queue(tell: Tell, batch: &mut Batch<'_>) -> Pending {
         Tell::Status { id, report } => Pending::Report(id, batch.queue(*report)),
         Tell::Refused { number, refusal } => Pending::Plain(Heard::Refused(number, refusal)),
         Tell::Proof { id, proof } => Pending::Plain(Heard::Proof(id, Box::new(proof))),
+        Tell::Unanswerable { id, reason } => Pending::Plain(Heard::Unanswerable(id, reason)),
         Tell::Root { id, checkpoint } => Pending::Plain(Heard::Root(id, checkpoint)),
     }
 }

@@ -98,6 +98,9 @@ pub enum QueryError {
         /// The replicas whose answer did not hold, and why it did not.
         rejected: Vec<(ReplicaId, String)>,
     },
+    /// It breaks a rule that all replicas check: nobody will ever answer it.
+    #[error("the question was refused: {0}")]
+    Refused(String),
     /// It was not asked.
     #[error("the question was not asked: {0}")]
     NotAsked(String),

@@ -7,6 +7,7 @@ use bezant_types::codec::DecodeError;
 use bezant_types::signed::Unverified;
 
 use crate::verify::NotProven;
+use crate::wire::Unanswerable;
 
 /// Why a frame changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,9 @@ pub(super) enum Ignored {
     /// An answer of another kind than the question.
     #[error("it answers another question than was asked")]
     OtherQuestion,
+    /// A replica that does not answer.
+    #[error("{0}")]
+    Unanswerable(Unanswerable),
     /// Nothing that is under way: mostly an answer that came after f + 1 others.
     #[error("nothing that is under way")]
     NotUnderWay,
@@ -50,7 +54,7 @@ impl Ignored {
     /// Whether an honest replica on an honest network would never cause this.
     fn is_a_fault(&self) -> bool {
         match self {
-            Self::NotUnderWay | Self::AnsweredBefore => false,
+            Self::NotUnderWay | Self::AnsweredBefore | Self::Unanswerable(_) => false,
             Self::NotATell(_)
             | Self::NotTheSender(_)
             | Self::OtherClient

@@ -26,7 +26,7 @@ use super::network::Network;
 use super::time::millis;
 use crate::transport::PeerStatus;
 use crate::verify::{Finding, NotProven, check_proof};
-use crate::wire::{ASK, Ask, CertifiedProof, StatusReport, Tell};
+use crate::wire::{ASK, Ask, CertifiedProof, StatusReport, Tell, Unanswerable};
 
 /// A proof that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ struct Question {
     attempts: u32,
     /// Whose answer did not hold, and why.
     rejected: BTreeMap<ReplicaId, String>,
+    /// Who says that nobody will ever answer this.
+    refused: BTreeMap<ReplicaId, Unanswerable>,
     /// Who says that there is no checkpoint yet.
     none: BTreeSet<ReplicaId>,
     reports: BTreeMap<ReplicaId, StatusReport>,
@@ -129,6 +131,7 @@ impl Questions {
             retry_at: now.saturating_add(self.retry_ms),
             attempts: 0,
             rejected: BTreeMap::new(),
+            refused: BTreeMap::new(),
             none: BTreeSet::new(),
             reports: BTreeMap::new(),
         };
@@ -147,6 +150,7 @@ impl Questions {
             Tell::Proof { id, .. } => (*id, |query| matches!(query, Query::Prove { .. })),
             Tell::Root { id, .. } => (*id, |query| matches!(query, Query::Root { .. })),
             Tell::Status { id, .. } => (*id, |query| matches!(query, Query::Status { .. })),
+            Tell::Unanswerable { id, .. } => (*id, |_| true),
             Tell::Reply(_) | Tell::Refused { .. } => return Err(Ignored::OtherQuestion),
         };
         let question = self.open.get(&id).ok_or(Ignored::NotUnderWay)?;
@@ -224,6 +228,33 @@ impl Questions {
                     question.reports.insert(from, report.clone());
                 }
                 Ok(Learnt::Report(Box::new(report), stable))
+            }
+        }
+    }
+
+    /// A replica does not answer. What holds for all replicas holds if f + 1 say so; what holds for this one alone leaves the
+    /// others; and one that is busy may not be when it is asked again.
+    pub(super) fn on_unanswerable(
+        &mut self,
+        from: ReplicaId,
+        id: u64,
+        reason: Unanswerable,
+    ) -> Result<Learnt, Ignored> {
+        let needed = self.network.committee.weak_quorum();
+        let question = self.open.get_mut(&id).ok_or(Ignored::NotUnderWay)?;
+        match reason {
+            Unanswerable::Busy => Ok(Learnt::Nothing),
+            Unanswerable::TooFarAhead => Err(self.reject(from, id, Ignored::Unanswerable(reason))),
+            Unanswerable::KeyTooLong { .. } => {
+                question.refused.insert(from, reason);
+                let alike = question.refused.values().filter(|other| **other == reason).count();
+                if alike >= needed
+                    && let Some(question) = self.open.remove(&id)
+                {
+                    question.query.fail(QueryError::Refused(reason.to_string()));
+                    return Ok(Learnt::Nothing);
+                }
+                Err(self.reject(from, id, Ignored::Unanswerable(reason)))
             }
         }
     }

@@ -97,7 +97,7 @@ fn to_seam(error: SubmitError) -> seam::SubmitError {
 fn to_query_error(error: QueryError) -> seam::QueryError {
     match error {
         QueryError::NoAnswer { waited, .. } => seam::QueryError::NoAnswer { waited },
-        QueryError::NotAsked(why) => seam::QueryError::Refused(why),
+        QueryError::Refused(why) | QueryError::NotAsked(why) => seam::QueryError::Refused(why),
         QueryError::ShuttingDown => seam::QueryError::ShuttingDown,
     }
 }

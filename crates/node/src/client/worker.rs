@@ -182,7 +182,9 @@ impl Worker {
         let admit = |from, tell: &Tell| match tell {
             Tell::Reply(signed) => self.requests.admit_reply(from, &signed.message),
             Tell::Refused { .. } => Ok(()),
-            Tell::Proof { .. } | Tell::Root { .. } | Tell::Status { .. } => self.questions.admit(from, tell),
+            Tell::Proof { .. } | Tell::Root { .. } | Tell::Status { .. } | Tell::Unanswerable { .. } => {
+                self.questions.admit(from, tell)
+            }
         };
         for (from, heard) in door::open(&self.network.keyring, frames, admit) {
             if let Err(reason) = heard.and_then(|heard| self.on_heard(from, heard)) {
@@ -205,6 +207,7 @@ impl Worker {
             Heard::Proof(id, proof) => self.questions.on_proof(from, id, *proof)?,
             Heard::Root(id, checkpoint) => self.questions.on_root(from, id, checkpoint)?,
             Heard::Report(id, report) => self.questions.on_report(id, report)?,
+            Heard::Unanswerable(id, reason) => self.questions.on_unanswerable(from, id, reason)?,
             Heard::Forged(id, reason) => return Err(self.questions.on_forged(from, id, reason)),
         };
         self.known.on_learnt(from, learnt);

@@ -319,6 +319,35 @@ async fn what_is_under_way_shares_no_slot_and_the_rest_waits_its_turn() {
 }
 
 #[tokio::test]
+async fn a_request_that_takes_long_is_not_pushed_out_of_the_window_by_those_that_follow() {
+    let world = World::new(); // With a window of 16 numbers.
+    let all_but_the_first = |_| {
+        replies(|voice, bundle, before| match before {
+            0 => Vec::new(),
+            _ => vec![voice.reply(bundle.number, 0, truth(bundle))],
+        })
+    };
+    let replicas = world.start_all(all_but_the_first).await;
+    let client = world.client_with(world.patient()).await;
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move { client.submit(one_set(), within(4_000)).await }
+    });
+    for replica in &replicas {
+        replica.until_asked(1).await;
+    }
+    for _ in 0..40 {
+        assert_eq!(client.submit(one_set(), soon()).await, Ok(done()));
+    }
+    until("all were heard", || replicas[0].numbers().len() == 41).await;
+    let numbers = replicas[0].numbers();
+    let in_its_slot = numbers.iter().filter(|number| number.get() % 16 == numbers[0].get() % 16).count();
+    assert_eq!(in_its_slot, 1, "{numbers:?}");
+    assert!(numbers.last().unwrap().since(numbers[0]) > 2 * 16, "and nothing waited for it");
+    assert_eq!(no_quorum(slow.await.unwrap()).answered, 0);
+}
+
+#[tokio::test]
 async fn many_requests_of_one_client_are_under_way_together_and_all_answered() {
     let world = World::new();
     let _replicas = world.start_all(|_| honest()).await;
