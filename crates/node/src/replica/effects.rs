@@ -7,27 +7,24 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bezant_ledger::State;
 use bezant_ledger::divergence::{self, Claim};
-use bezant_ledger::transfer::TransferInput;
 use bezant_pbft::certificate::CheckpointCertificate;
-use bezant_pbft::evidence::Evidence;
 use bezant_pbft::packet::{Message, Outgoing};
-use bezant_pbft::{Effect, Input, Ready, Recipients, Replica};
+use bezant_pbft::{Effect, Input, Ready, Recipients, Replica, Report};
 use bezant_store::Home;
-use bezant_types::codec::encode;
-use bezant_types::signed::Verdicts;
-use bezant_types::{
-    Bundle, Digest, Genesis, ReplicaId, Request, RequestNumber, SecretKey, SequenceNumber, Timestamp, Verified,
-};
+use bezant_types::{Digest, Genesis, Keyring, ReplicaId, Request, SecretKey, SequenceNumber, Timestamp};
 use bytes::Bytes;
 
+use crate::replica::answers::{Answers, NotNow};
+use crate::replica::evidence::Convictions;
 use crate::replica::executor::{Done, Task};
-use crate::replica::host::{ReplicaError, Turn};
+use crate::replica::host::ReplicaError;
 use crate::replica::journal::Journal;
-use crate::replica::questions::Question;
+use crate::replica::questions::Questions;
 use crate::replica::saver::Save;
 use crate::replica::seen::Seen;
-use crate::replica::state_transfer::{Fetch, Fetched, Ration};
+use crate::replica::state_transfer::{Ration, StateFetch};
 use crate::replica::timers::Timers;
+use crate::replica::turn::{Arrived, MAX_REQUESTS, Submitter};
 use crate::transport::{ConnectionId, Mesh};
 use crate::wire::{PEER, PeerFrame, Refusal, TELL, Tell};
 
@@ -37,6 +34,7 @@ pub(super) struct Host {
     pub(super) genesis: Genesis,
     pub(super) genesis_digest: Digest,
     pub(super) key: SecretKey,
+    pub(super) keyring: Keyring,
     pub(super) home: Home,
     pub(super) replica: Replica,
     pub(super) log: Journal,
@@ -49,78 +47,76 @@ pub(super) struct Host {
     pub(super) states: BTreeMap<SequenceNumber, State>,
     /// The last stable state with its certificate.
     pub(super) stable: Option<(State, CheckpointCertificate)>,
-    pub(super) fetch: Option<Fetch>,
+    pub(super) state_fetch: StateFetch,
     pub(super) rations: BTreeMap<ReplicaId, Ration>,
-    pub(super) questions: VecDeque<Question>,
-    pub(super) accused: BTreeSet<ReplicaId>,
+    pub(super) questions: Questions,
+    pub(super) answers: Answers,
+    pub(super) convictions: Convictions,
     pub(super) started: Instant,
 }
 
 impl Host {
-    /// Checks the signatures of a turn, answers what needs no agreement, and makes inputs of the rest.
-    pub(super) fn admit(&mut self, turn: Turn<'_>) -> VecDeque<Result<Input, Done>> {
-        let Turn { batch, packets, requests, asks, pieces, connected, reports, .. } = turn;
-        let verdicts = batch.verify();
+    /// Answers what needs no agreement, and makes inputs of the rest.
+    pub(super) fn admit(&mut self, arrived: Arrived) -> VecDeque<Result<Input, Done>> {
+        let Arrived { messages, requests, asks, pieces, connected, reports } = arrived;
         let mut inputs = VecDeque::new();
         inputs.extend(reports.into_iter().map(Err));
         inputs.extend(connected.into_iter().map(|peer| Ok(Input::Connected(peer))));
         let mut submitted = Vec::new();
-        for (connection, number, ticket) in requests {
-            match self.admit_request(&verdicts, ticket) {
-                Ok(request) => submitted.extend(self.unless_executed(request)),
-                Err(reason) => self.refuse(connection, number, reason),
+        for (submitter, request) in requests {
+            match request {
+                Ok(request) if self.was_executed(&request) => self.answer_again(submitter, request),
+                Ok(request) => submitted.push(request),
+                Err(reason) => self.refuse(submitter, reason),
             }
         }
         if !submitted.is_empty() {
             inputs.push_back(Ok(Input::Submit(submitted)));
         }
-        for pending in packets {
-            match pending.redeem(&verdicts, self.genesis.parameters()) {
-                Ok(Message::Requests(requests)) => {
-                    let new = requests.into_iter().filter_map(|request| self.unless_executed(request)).collect();
-                    inputs.push_back(Ok(Input::Message(Message::Requests(new))));
-                }
-                Ok(message) => inputs.push_back(Ok(Input::Message(message))),
-                Err(error) => tracing::warn!("a packet was turned away: {error}"),
-            }
+        for message in messages {
+            inputs.push_back(Ok(Input::Message(self.without_executed(message))));
         }
         for (peer, frame) in pieces {
             self.on_piece_frame(peer, frame);
         }
-        for (account, connection, ask) in asks {
-            self.on_ask(account, connection, ask);
-        }
-        self.tick_fetch();
+        self.on_asks(asks);
+        self.tick_transfers();
         inputs.extend(self.timers.take_due().into_iter().map(|timer| Ok(Input::Timeout(timer))));
         inputs
     }
 
-    fn admit_request(
-        &self,
-        verdicts: &Verdicts,
-        ticket: bezant_types::signed::Ticket<Bundle>,
-    ) -> Result<Request, Refusal> {
-        let verified: Verified<Bundle> = verdicts.redeem(ticket).map_err(|error| Refusal::Bad(error.to_string()))?;
-        Request::new(verified, self.genesis.parameters()).map_err(|error| Refusal::Bad(error.to_string()))
+    fn was_executed(&self, request: &Request) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.contains(request.client(), request.number())
     }
 
-    /// Rule P-1: a request that was executed is answered from what is kept, and not ordered again.
-    fn unless_executed(&self, request: Request) -> Option<Request> {
-        let executed = {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.contains(request.client(), request.number())
-        };
-        if !executed {
-            return Some(request);
+    /// Rule P-1: what was executed is not ordered again. But a primary may have ordered it twice, and then a slot waits for
+    /// the body although it will execute as nothing: such a one is let through.
+    fn without_executed(&self, message: Message) -> Message {
+        let Message::Requests(mut requests) = message else { return message };
+        requests.retain(|request| !self.was_executed(request) || self.replica.lacks(&request.digest()));
+        Message::Requests(requests)
+    }
+
+    /// Rule P-1: a request that was executed is answered from what is kept, if its own client brings it.
+    fn answer_again(&mut self, submitter: Submitter, request: Request) {
+        if submitter.account != request.client() {
+            return;
         }
-        let view = self.replica.view();
-        // If the executor has gone, the loop is about to hear why.
-        let _ = self.executor.send(Task::Answer { request, view });
-        None
+        match self.answers.begin(request.client(), request.number()) {
+            Ok(()) => {
+                let view = self.replica.view();
+                // If the executor has gone, the loop is about to hear why.
+                let _ = self.executor.send(Task::Answer { request, view });
+            }
+            Err(NotNow::UnderWay) => {}
+            Err(NotNow::TooMany) => self.refuse(submitter, Refusal::Busy),
+        }
     }
 
-    fn refuse(&self, connection: ConnectionId, number: RequestNumber, refusal: Refusal) {
-        self.mesh.reply(connection, Bytes::from(TELL.seal(&Tell::Refused { number, refusal })));
+    fn refuse(&self, submitter: Submitter, refusal: Refusal) {
+        let Submitter { connection, number, .. } = submitter;
+        self.tell(connection, &Tell::Refused { number, refusal });
     }
 
     /// Steps the core with everything that is there, until it has nothing more to say to itself.
@@ -128,7 +124,13 @@ impl Host {
         while !inputs.is_empty() {
             let mut ready = Ready::default();
             let now = wall_clock();
-            for input in std::mem::take(&mut inputs) {
+            while let Some(input) = inputs.pop_front() {
+                // What the core asked for before it heard that a state is installed, it asked for without knowing that. The
+                // host must have seen it while it still was installing, or it would take it for the latest word.
+                if matches!(input, Err(Done::Restored { .. })) && !ready.is_empty() {
+                    inputs.push_front(input);
+                    break;
+                }
                 let input = match input {
                     Ok(input) => Some(input),
                     Err(done) => self.on_done(done)?,
@@ -163,11 +165,13 @@ impl Host {
                 });
                 Ok(Some(Input::Applied { sequence, root }))
             }
-            Done::Answered(client, frame) => {
-                self.mesh.reply(client, frame);
+            Done::Answered { client, number, reply } => {
+                self.answers.end(client, number);
+                self.mesh.reply(client, reply);
                 Ok(None)
             }
             Done::Restored { state, certificate } => {
+                self.state_fetch = StateFetch::None;
                 self.states.insert(state.height(), state);
                 Ok(Some(Input::Restored { certificate }))
             }
@@ -187,7 +191,7 @@ impl Host {
             Effect::CancelTimer(timer) => self.timers.cancel(timer),
             Effect::Stable(certificate) => self.on_stable(certificate)?,
             Effect::FetchState(certificate) => self.fetch_state(certificate),
-            Effect::Accuse(member, evidence) => self.accuse(member, &evidence),
+            Effect::Accuse(member, evidence) => self.convictions.accuse(member, &evidence, &self.home),
             Effect::Ignored(source, reason) => match source {
                 Some(source) => tracing::debug!("ignored a message of replica {source}: {reason}"),
                 None => tracing::debug!("ignored a message: {reason}"),
@@ -204,15 +208,16 @@ impl Host {
 
     /// Law 4: what goes to all goes to oneself too, on the same road, and is counted when it comes back.
     fn send(&self, to: Recipients, outgoing: Outgoing, inputs: &mut VecDeque<Result<Input, Done>>) {
-        let message = outgoing.sign(self.id, &self.key, self.genesis_digest);
-        let frame = || Bytes::from(PEER.seal(&PeerFrame::Packet(message.to_packet())));
-        match to {
-            Recipients::One(peer) if peer == self.id => inputs.push_back(Ok(Input::Message(message))),
-            Recipients::One(peer) => self.mesh.send(peer, frame()),
-            Recipients::Others => self.send_others(&frame()),
-            Recipients::All => {
-                self.send_others(&frame());
-                inputs.push_back(Ok(Input::Message(message)));
+        for message in in_packets(outgoing.sign(self.id, &self.key, self.genesis_digest)) {
+            let frame = || Bytes::from(PEER.seal(&PeerFrame::Packet(message.to_packet())));
+            match to {
+                Recipients::One(peer) if peer == self.id => inputs.push_back(Ok(Input::Message(message))),
+                Recipients::One(peer) => self.mesh.send(peer, frame()),
+                Recipients::Others => self.send_others(&frame()),
+                Recipients::All => {
+                    self.send_others(&frame());
+                    inputs.push_back(Ok(Input::Message(message)));
+                }
             }
         }
     }
@@ -239,75 +244,10 @@ impl Host {
         Ok(())
     }
 
-    fn fetch_state(&mut self, certificate: CheckpointCertificate) {
-        let fetched = match &mut self.fetch {
-            Some(fetch) => fetch.retarget(certificate),
-            None => {
-                let local = self.states.last_key_value().map(|(_, state)| state.clone());
-                let fetch = Fetch::begin(certificate, self.genesis.committee(), self.id, local);
-                self.fetch.insert(fetch).step(TransferInput::Tick)
-            }
-        };
-        self.go_on_fetching(fetched);
-    }
-
-    fn tick_fetch(&mut self) {
-        let due = self.fetch.as_ref().and_then(Fetch::wake_at).is_some_and(|at| at <= tokio::time::Instant::now());
-        if due && let Some(fetch) = &mut self.fetch {
-            let fetched = fetch.step(TransferInput::Tick);
-            self.go_on_fetching(fetched);
-        }
-    }
-
-    fn go_on_fetching(&mut self, fetched: Fetched) {
-        for (peer, request) in fetched.ask {
-            self.mesh.send(peer, Bytes::from(PEER.seal(&PeerFrame::AskPiece(request))));
-        }
-        self.mesh.flush();
-        if let Some((state, certificate)) = fetched.finished {
-            self.fetch = None;
-            // If the executor has gone, the loop is about to hear why.
-            let _ = self.executor.send(Task::Restore { state, certificate });
-        }
-    }
-
-    fn on_piece_frame(&mut self, peer: ReplicaId, frame: PeerFrame) {
-        match frame {
-            PeerFrame::Packet(_) => {}
-            PeerFrame::AskPiece(request) => {
-                // The newest first: most of what anybody wants is in it, whichever state it is wanted for.
-                let states = self.states.values().rev();
-                let ration = self.rations.entry(peer).or_insert_with(Ration::new);
-                if let Some(piece) = ration.serve(states, &request) {
-                    self.mesh.send(peer, Bytes::from(PEER.seal(&PeerFrame::Piece(piece))));
-                    self.mesh.flush();
-                }
-            }
-            PeerFrame::Piece(piece) => {
-                if let Some(fetch) = &mut self.fetch {
-                    let fetched = fetch.step(TransferInput::Piece { from: peer, piece });
-                    self.go_on_fetching(fetched);
-                }
-            }
-        }
-    }
-
-    fn accuse(&mut self, member: ReplicaId, evidence: &Evidence) {
-        if !self.accused.insert(member) {
-            return; // Convicted already; more of it proves no more.
-        }
-        let bytes = encode(evidence);
-        let name = format!("replica-{member}-{}", &Digest::of_bytes(&bytes).to_string()[..16]);
-        tracing::warn!("replica {member} contradicted itself: the proof is kept as evidence/{name}");
-        let kept = self.home.evidence().and_then(|folder| folder.save(&name, &bytes));
-        if let Err(error) = kept {
-            tracing::error!("the evidence could not be kept: {error}");
-        }
-    }
-
     /// When the loop must wake although nothing arrives.
     pub(super) fn wake_at(&self) -> Option<tokio::time::Instant> {
-        self.timers.next().into_iter().chain(self.fetch.as_ref().and_then(Fetch::wake_at)).min()
+        let transfers = self.transfers_wake_at().map(tokio::time::Instant::from_std);
+        self.timers.next().into_iter().chain(transfers).min()
     }
 
     pub(super) fn tell(&self, connection: ConnectionId, tell: &Tell) {
@@ -316,10 +256,10 @@ impl Host {
 
     /// Members whose last claim contradicts what a quorum signed at the same height. One that is merely behind is not
     /// among them.
-    pub(super) fn diverged(&self) -> BTreeSet<ReplicaId> {
-        let said = self.replica.report().claims;
+    pub(super) fn diverged(&self, standing: &Report) -> BTreeSet<ReplicaId> {
+        let said = standing.claims.iter();
         let mut claims: Vec<_> =
-            said.into_iter().map(|(replica, height, root)| Claim { replica, height, root }).collect();
+            said.map(|(replica, height, root)| Claim { replica: *replica, height: *height, root: *root }).collect();
         if let Some((_, certificate)) = &self.stable {
             let vote = certificate.vote();
             claims.extend(certificate.signers().map(|replica| Claim {
@@ -330,6 +270,27 @@ impl Host {
         }
         let found = divergence::compare(self.genesis.committee(), &claims);
         found.into_iter().flat_map(|one| one.diverged).map(|claim| claim.replica).collect()
+    }
+}
+
+/// A message as the packets that it travels in: requests are many, and no packet is larger than what is taken.
+fn in_packets(message: Message) -> Vec<Message> {
+    match message {
+        Message::Requests(requests) if requests.len() > MAX_REQUESTS => {
+            requests.chunks(MAX_REQUESTS).map(|some| Message::Requests(some.to_vec())).collect()
+        }
+        Message::Requests(_)
+        | Message::PrePrepare(..)
+        | Message::Prepare(_)
+        | Message::Commit(_)
+        | Message::Checkpoint(_)
+        | Message::ViewChange(_)
+        | Message::NewView(_)
+        | Message::Status(_)
+        | Message::Fetch(_)
+        | Message::Batch(..)
+        | Message::Decided(_)
+        | Message::Stable(_) => vec![message],
     }
 }
 

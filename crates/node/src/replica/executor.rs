@@ -2,12 +2,14 @@
 //!
 //! It executes committed blocks in order, beside the host's loop, keeps each for audit, and signs the replies. The loop
 //! never waits for it; the window does, since a checkpoint that is not executed cannot become stable (rule C-3).
+//! Retransmissions are answered when no block waits, so that asking for old answers holds up no new ones.
 //!
 //! # What is durable when
 //!
 //! Before the executor reports a checkpoint, all blocks up to it are synced. The log may then be compacted behind a stable
 //! checkpoint at any time: state store and block store together always reach at least as far as the log's beginning.
 
+use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -17,7 +19,9 @@ use bezant_pbft::Block;
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::message::Reply;
 use bezant_store::{BlockError, BlockStore, HostDisk};
-use bezant_types::{AccountId, Digest, Genesis, ReplicaId, Request, SecretKey, SequenceNumber, Verified, View};
+use bezant_types::{
+    AccountId, Digest, Genesis, ReplicaId, Request, RequestNumber, SecretKey, SequenceNumber, Verified, View,
+};
 use bytes::Bytes;
 use tokio::sync::mpsc as async_mpsc;
 
@@ -48,7 +52,7 @@ pub(super) enum Done {
         replies: Vec<(AccountId, Bytes)>,
     },
     /// A request was answered from what is kept.
-    Answered(AccountId, Bytes),
+    Answered { client: AccountId, number: RequestNumber, reply: Bytes },
     /// The ledger was replaced.
     Restored { state: State, certificate: CheckpointCertificate },
     /// It cannot go on.
@@ -70,6 +74,9 @@ pub enum ExecutorError {
     /// The thread could not be started.
     #[error("could not start a thread: {0}")]
     Thread(std::io::Error),
+    /// The thread ended without a report: it panicked.
+    #[error("the thread that executes blocks is gone: it panicked, and its last words stand above this line")]
+    Gone,
 }
 
 /// What the executor needs.
@@ -97,7 +104,8 @@ impl Executor {
     }
 
     fn run(mut self, tasks: &mpsc::Receiver<Task>) {
-        for task in tasks {
+        let mut waiting = Waiting::default();
+        while let Some(task) = waiting.next(tasks) {
             let done = self.perform(task).unwrap_or_else(Done::Failed);
             let failed = matches!(done, Done::Failed(_));
             if self.done.send(done).is_err() || failed {
@@ -144,9 +152,10 @@ impl Executor {
     fn answer(&self, request: &Request, view: View) -> Done {
         let client = request.client();
         // `Seen` knew the number, so the ledger does too, unless its window moved on in between: then it is expired.
+        let number = request.number();
         let outcome = self.ledger.kept(request).map_or(bezant_types::Outcome::Expired, |kept| (*kept).clone());
-        let reply = Reply { client, number: request.number(), view, outcome };
-        Done::Answered(client, self.frame(reply))
+        let reply = self.frame(Reply { client, number, view, outcome });
+        Done::Answered { client, number, reply }
     }
 
     fn reply(&self, execution: &Execution, view: View) -> Bytes {
@@ -175,5 +184,64 @@ impl Executor {
         self.saver.send(save).map_err(|_| SaverError::Gone)?;
         wait.recv().map_err(|_| SaverError::Gone)?;
         Ok(Done::Restored { state, certificate })
+    }
+}
+
+/// Tasks that were taken from the channel. Blocks and states keep their order and come first.
+#[derive(Default)]
+struct Waiting {
+    blocks: VecDeque<Task>,
+    answers: VecDeque<Task>,
+}
+
+impl Waiting {
+    /// The next task; waits until there is one. `None` once nobody can ask any more and everything is done.
+    fn next(&mut self, tasks: &mpsc::Receiver<Task>) -> Option<Task> {
+        tasks.try_iter().for_each(|task| self.push(task));
+        self.pop().or_else(|| {
+            self.push(tasks.recv().ok()?);
+            self.pop()
+        })
+    }
+
+    fn push(&mut self, task: Task) {
+        match task {
+            Task::Execute { .. } | Task::Restore { .. } => self.blocks.push_back(task),
+            Task::Answer { .. } => self.answers.push_back(task),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Task> {
+        self.blocks.pop_front().or_else(|| self.answers.pop_front())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bezant_pbft::{Config, Replica};
+
+    use super::*;
+    use crate::verify::fixture::{block, genesis, replica};
+
+    #[test]
+    fn blocks_are_taken_in_order_and_before_retransmissions() {
+        let genesis = genesis();
+        let judge = Replica::new(Config::new(&genesis, replica(0)).unwrap());
+        let made = |sequence| Box::new(judge.check_block(block(&genesis, sequence, "key", "value")).unwrap());
+        let request = made(1).requests[0].clone();
+        let (sender, tasks) = mpsc::channel();
+        let view = View::ZERO;
+        for sequence in 1..=3 {
+            sender.send(Task::Answer { request: request.clone(), view }).unwrap();
+            sender.send(Task::Execute { block: made(sequence), view }).unwrap();
+        }
+        drop(sender);
+        let mut waiting = Waiting::default();
+        let taken = std::iter::from_fn(|| waiting.next(&tasks)).map(|task| match task {
+            Task::Execute { block, .. } => block.sequence().get(),
+            Task::Answer { .. } => 0,
+            Task::Restore { .. } => panic!("none was sent"),
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), [1, 2, 3, 0, 0, 0]);
     }
 }

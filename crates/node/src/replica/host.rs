@@ -1,33 +1,33 @@
 //! The host's loop. See the head of [`crate::replica`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bezant_pbft::evidence::Evidence;
-use bezant_pbft::packet::{Packet, Pending};
 use bezant_pbft::{Fault, Input};
-use bezant_store::{Home, LogError};
-use bezant_types::codec::decode;
-use bezant_types::genesis::MAX_FRAME;
-use bezant_types::signed::{self, Ticket};
-use bezant_types::{AccountId, Bundle, Keyring, ReplicaId, RequestNumber};
+use bezant_store::LogError;
 use tokio::sync::mpsc;
 
+use crate::replica::answers::Answers;
+use crate::replica::bearers::Bearers;
 use crate::replica::boot::{Booted, ReplicaOptions, boot};
 use crate::replica::effects::Host;
+use crate::replica::evidence::Convictions;
 use crate::replica::executor::{Done, Executor, ExecutorError, Task};
 use crate::replica::journal::Journal;
+use crate::replica::questions::Questions;
 use crate::replica::saver::{Saver, SaverError};
 use crate::replica::seen::Seen;
+use crate::replica::state_transfer::StateFetch;
 use crate::replica::timers::Timers;
-use crate::transport::{ConnectionId, Event, From as Sender, Mesh, MeshConfig, listen};
-use crate::wire::{ASK, Ask, PEER, PeerFrame};
+use crate::replica::turn::{Backlog, Turn};
+use crate::transport::{EventReceiver, Mesh, MeshConfig, listen};
 
 /// The most events of one turn.
 const TURN_EVENTS: usize = 4096;
+
 /// Why a replica stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicaError {
@@ -58,7 +58,7 @@ pub enum ReplicaError {
 pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) -> Result<(), ReplicaError> {
     // The port first: a replica that cannot have it leaves its home as it was.
     let listener = listen(&options.address()?)?;
-    let booted = boot(&options)?;
+    let (options, booted) = boot_apart(options).await?;
     let ReplicaOptions { home, genesis, key, limits, .. } = options;
     let config = MeshConfig { genesis: genesis.clone(), key: key.clone(), listener, limits };
     let (mesh, mut events) = Mesh::start(config).await?;
@@ -89,12 +89,13 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) ->
     }
 
     let keyring = genesis.keyring();
-    let accused = convicted(&home, &keyring);
+    let convictions = Convictions::load(&home, &keyring);
     let mut host = Host {
         id,
         genesis_digest: genesis.digest(),
         genesis,
         key,
+        keyring,
         home,
         replica,
         log: Journal::new(wal),
@@ -105,113 +106,117 @@ pub async fn run(options: ReplicaOptions, shutdown: impl Future<Output = ()>) ->
         seen,
         states: saved.iter().map(|(state, _)| (state.height(), state.clone())).collect(),
         stable: saved,
-        fetch: None,
+        state_fetch: StateFetch::None,
         rations: BTreeMap::new(),
-        questions: VecDeque::new(),
-        accused,
+        questions: Questions::default(),
+        answers: Answers::default(),
+        convictions,
         started: Instant::now(),
     };
     tracing::info!("replica {id} is up, executed to {}", host.replica.report().executed);
-    let mut shutdown = pin!(shutdown);
-    let result = async {
-        host.turn(VecDeque::from([Ok(Input::Start)])).await?;
-        loop {
-            let wake = host.wake_at();
-            let timer = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let mut turn = Turn::new(&keyring);
-            tokio::select! {
-                () = &mut shutdown => return Ok(()),
-                Some(error) = failures.recv() => return Err(ReplicaError::from(error)),
-                Some(report) = done.recv() => turn.reports.push(report),
-                Some(event) = events.recv() => turn.take(event),
-                () = timer => {}
-            }
-            while let Ok(report) = done.try_recv() {
-                turn.reports.push(report);
-            }
-            while turn.events < TURN_EVENTS {
-                let Some(event) = events.try_recv() else { break };
-                turn.take(event);
-            }
-            let inputs = host.admit(turn);
-            host.turn(inputs).await?;
-        }
-    }
-    .await;
+    let result = work(&mut host, &mut events, &mut done, &mut failures, shutdown).await;
     let Host { mesh, executor, saver, home, .. } = host;
     mesh.shutdown().await;
     // The threads end when nobody can ask them anything more; what they have begun they finish.
     drop((executor, saver));
-    let _ = executor_thread.join();
-    let _ = saver_thread.join();
+    let ended =
+        tokio::task::spawn_blocking(move || (executor_thread.join().is_ok(), saver_thread.join().is_ok())).await;
+    let (executor_ended, saver_ended) = ended.unwrap_or((false, false));
     drop(home);
-    result
+    result?;
+    last_words(&mut done, &mut failures)?;
+    if !executor_ended {
+        return Err(ExecutorError::Gone.into());
+    }
+    if !saver_ended {
+        return Err(SaverError::Gone.into());
+    }
+    Ok(())
 }
 
-/// The members that evidence in this home convicts. What does not convict anybody is left alone.
-fn convicted(home: &Home, keyring: &Keyring) -> BTreeSet<ReplicaId> {
-    let Ok(evidence) = home.evidence() else { return BTreeSet::new() };
-    let names = evidence.names().unwrap_or_default();
-    let files = names.iter().filter_map(|name| evidence.read(name).ok().flatten());
-    files.filter_map(|bytes| decode::<Evidence>(&bytes, MAX_FRAME).ok()?.verify(keyring).ok()).collect()
+/// Reads the home on a thread of its own: other tasks of this process go on meanwhile.
+async fn boot_apart(options: ReplicaOptions) -> Result<(ReplicaOptions, Booted), ReplicaError> {
+    let read = tokio::task::spawn_blocking(move || {
+        let booted = boot(&options);
+        (options, booted)
+    });
+    match read.await {
+        Ok((options, booted)) => Ok((options, booted?)),
+        Err(lost) => std::panic::resume_unwind(lost.into_panic()),
+    }
 }
 
-/// What has arrived in one turn, with all its signatures in one batch.
-pub(super) struct Turn<'k> {
-    pub(super) batch: signed::Batch<'k>,
-    pub(super) packets: Vec<Pending>,
-    pub(super) requests: Vec<(ConnectionId, RequestNumber, Ticket<Bundle>)>,
-    pub(super) asks: Vec<(AccountId, ConnectionId, Ask)>,
-    pub(super) pieces: Vec<(ReplicaId, PeerFrame)>,
-    pub(super) connected: Vec<ReplicaId>,
-    pub(super) reports: Vec<Done>,
-    events: usize,
+/// Turn after turn, until `shutdown` completes or the replica cannot go on.
+async fn work(
+    host: &mut Host,
+    events: &mut EventReceiver,
+    done: &mut mpsc::UnboundedReceiver<Done>,
+    failures: &mut mpsc::UnboundedReceiver<SaverError>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ReplicaError> {
+    let (keyring, mut backlog, mut bearers) = (host.keyring.clone(), Backlog::default(), Bearers::default());
+    let mut shutdown = pin!(shutdown);
+    host.turn(VecDeque::from([Ok(Input::Start)])).await?;
+    loop {
+        let wake = host.wake_at();
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (report, event) = tokio::select! {
+            // In this order: what has failed is heard although peers never fall silent.
+            biased;
+            () = &mut shutdown => return Ok(()),
+            failure = failures.recv() => return Err(failure.unwrap_or(SaverError::Gone).into()),
+            report = done.recv() => (Some(report.ok_or(ExecutorError::Gone)?), None),
+            Some(event) = events.recv() => (None, Some(event)),
+            // What waits needs no event to go on; the connections go first.
+            () = tokio::task::yield_now(), if !backlog.is_empty() => (None, None),
+            () = timer => (None, None),
+        };
+        let mut turn = Turn::begin(&keyring, Instant::now(), &mut backlog, &mut bearers);
+        turn.reports.extend(report);
+        event.into_iter().for_each(|event| turn.take(event, &mut backlog, &mut bearers));
+        while let Ok(report) = done.try_recv() {
+            turn.reports.push(report);
+        }
+        while turn.events < TURN_EVENTS {
+            let Some(event) = events.try_recv() else { break };
+            turn.take(event, &mut backlog, &mut bearers);
+        }
+        let arrived = turn.verify(host.genesis.parameters(), &mut bearers);
+        let inputs = host.admit(arrived);
+        host.turn(inputs).await?;
+    }
 }
 
-impl<'k> Turn<'k> {
-    fn new(keyring: &'k Keyring) -> Self {
-        Self {
-            batch: signed::Batch::new(keyring),
-            packets: Vec::new(),
-            requests: Vec::new(),
-            asks: Vec::new(),
-            pieces: Vec::new(),
-            connected: Vec::new(),
-            reports: Vec::new(),
-            events: 0,
+/// What the threads said after the loop had ended.
+fn last_words(
+    done: &mut mpsc::UnboundedReceiver<Done>,
+    failures: &mut mpsc::UnboundedReceiver<SaverError>,
+) -> Result<(), ReplicaError> {
+    while let Ok(report) = done.try_recv() {
+        if let Done::Failed(error) = report {
+            return Err(error.into());
         }
     }
+    failures.try_recv().map_or(Ok(()), |failure| Err(failure.into()))
+}
 
-    fn take(&mut self, event: Event) {
-        self.events += 1;
-        match event {
-            Event::Connected(Sender::Replica(peer)) => self.connected.push(peer),
-            Event::Connected(Sender::Client(..)) => {}
-            Event::Disconnected(from, reason) => tracing::debug!("{from} disconnected: {reason}"),
-            Event::Frame { from: Sender::Replica(peer), bytes } => match PEER.open(&bytes, MAX_FRAME) {
-                Ok(PeerFrame::Packet(packet)) => self.take_packet(packet),
-                Ok(frame @ (PeerFrame::AskPiece(_) | PeerFrame::Piece(_))) => self.pieces.push((peer, frame)),
-                Err(error) => tracing::warn!("replica {peer} sent a frame that cannot be read: {error}"),
-            },
-            Event::Frame { from: Sender::Client(account, connection), bytes } => match ASK.open(&bytes, MAX_FRAME) {
-                Ok(Ask::Submit(bundle)) => {
-                    self.requests.push((connection, bundle.message.number, self.batch.queue(bundle)));
-                }
-                Ok(ask @ (Ask::Prove { .. } | Ask::Root { .. } | Ask::Status { .. })) => {
-                    self.asks.push((account, connection, ask));
-                }
-                Err(error) => tracing::warn!("client {account} sent a frame that cannot be read: {error}"),
-            },
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn take_packet(&mut self, packet: Packet) {
-        let pending = packet.queue(&mut self.batch);
-        self.packets.push(pending);
+    #[test]
+    fn what_a_thread_says_at_last_is_heard() {
+        let (done_sender, mut done) = mpsc::unbounded_channel();
+        let (failed, mut failures) = mpsc::unbounded_channel();
+        assert!(last_words(&mut done, &mut failures).is_ok());
+        failed.send(SaverError::Gone).unwrap();
+        assert!(matches!(last_words(&mut done, &mut failures), Err(ReplicaError::Saver(_))));
+        done_sender.send(Done::Failed(ExecutorError::Gone)).unwrap();
+        assert!(matches!(last_words(&mut done, &mut failures), Err(ReplicaError::Executor(_))));
     }
 }

@@ -6,7 +6,7 @@
 //! makes batches and idleness makes none:
 //!
 //! 1. take what has arrived, a bounded number of events, one of each sender in rotation;
-//! 2. decode within bounds, and check all signatures of the turn in one batch;
+//! 2. decode within bounds, and check the signatures of the turn, each bearer's in one batch;
 //! 3. step the core with each input, and join what comes out;
 //! 4. make the records of the turn durable with one append and one sync;
 //! 5. release the effects: sign, queue for peers, set timers, hand blocks to the executor;
@@ -21,11 +21,15 @@
 //! # The adversary
 //!
 //! Peers and clients decide what arrives, when and how often. The transport bounds what they may have waiting in bytes
-//! and serves them in rotation; this module bounds what it does for each: a turn has a bounded number of events, a
-//! question that waits for a checkpoint has a place in a bounded queue, and pieces of state are rationed.
+//! and serves them in rotation; this module bounds what it does for each: a turn has a bounded number of events, and of
+//! each bearer a bounded number of signatures ([`turn`]); whoever hands over junk is not read for a while ([`bearers`]);
+//! retransmissions ([`answers`]), questions ([`questions`]) and pieces of state ([`state_transfer`]) have quotas.
 
+mod answers;
+mod bearers;
 mod boot;
 mod effects;
+mod evidence;
 mod executor;
 mod host;
 mod journal;
@@ -34,6 +38,7 @@ mod saver;
 mod seen;
 mod state_transfer;
 mod timers;
+mod turn;
 
 pub use boot::{BootError, ReplicaOptions, Resume, create_log};
 pub use executor::ExecutorError;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub struct ConnectionId(u64);
 
 impl ConnectionId {
-    pub(super) const fn new(number: u64) -> Self {
+    pub(crate) const fn new(number: u64) -> Self {
         Self(number)
     }
 }
