@@ -149,8 +149,8 @@ impl Replica {
             return Err(Ignored::NotThePrimary);
         }
         self.admit_sequence(sequence)?;
-        if sequence <= self.plan.base().max(self.settled()) {
-            return Err(Ignored::BelowWindow); // A checkpoint at or above it is proven.
+        if sequence <= self.settled() {
+            return Err(Ignored::BelowWindow); // A checkpoint at or above it is proven: the view's own, or a later one.
         }
         match self.slots.get(&sequence).and_then(|slot| slot.proposal) {
             Some(known) if known.digest == digest => return Err(Ignored::Duplicate),

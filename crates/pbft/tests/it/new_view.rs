@@ -311,3 +311,26 @@ fn two_view_changes_of_one_member_for_one_view_convict_it() {
     assert_eq!(w.told(2, &Packet::ViewChange(earlier)), Some(Ignored::OldView));
     assert_eq!(w.told(2, &Packet::ViewChange(m.view_change(0, 0, None, vec![]))), Some(Ignored::OldView));
 }
+
+/// Hazard 93: checking a view change or a new view costs many signatures, so of each member a few are checked in an interval
+/// and the rest ignored without blame. An honest member never says so many.
+#[test]
+fn the_dear_checks_of_one_member_are_rationed() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    w.links.delay = (1, 1);
+    w.run(41);
+    let reasons = |w: &World, by: u16| -> Vec<Ignored> {
+        w.ignored.iter().filter(|(_, source, _)| *source == Some(by)).map(|(.., reason)| *reason).collect()
+    };
+    for view in 1..=12 {
+        w.transmit(3, 2, &Packet::ViewChange(m.view_change(3, view, None, vec![])));
+        let opening = 4 * view - 3;
+        w.transmit(1, 2, &m.new_view(opening, m.empty_view_changes(opening, &[0, 1, 3]), vec![null()]));
+    }
+    w.run(1);
+    assert_eq!(reasons(&w, 3), [Ignored::Rationed; 4]);
+    assert_eq!(reasons(&w, 1), [vec![Ignored::WrongProposals; 8], vec![Ignored::Rationed; 4]].concat());
+    w.run(45);
+    assert_eq!(w.told(2, &Packet::ViewChange(m.view_change(3, 12, None, vec![]))), None, "the next interval");
+}
