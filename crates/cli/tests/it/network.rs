@@ -165,16 +165,17 @@ impl Network {
         });
     }
 
-    /// Waits until a status is as wanted.
-    pub(crate) fn wait_status<T>(&self, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
+    /// Waits until a status is as wanted. What was started must not end meanwhile.
+    pub(crate) fn wait_status<T>(&mut self, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
         wait_for(what, || {
+            self.replicas.iter_mut().chain([&mut self.gateway]).flatten().for_each(Daemon::expect_alive);
             let status = self.status();
             wanted(&status).ok_or_else(|| format!("{status:#}"))
         })
     }
 
     /// Waits until all four work in one view, have executed everything and have the same certified state root of it.
-    pub(crate) fn wait_all_equal(&self) {
+    pub(crate) fn wait_all_equal(&mut self) {
         self.wait_status("one state root on all four", |status| {
             let replicas = status["replicas"].as_array()?;
             let first = &replicas[0];

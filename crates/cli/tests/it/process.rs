@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -187,11 +186,18 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let mut tail = String::new();
-            let _ = File::open(&self.log).and_then(|mut log| log.read_to_string(&mut tail));
-            let from = tail.char_indices().rev().nth(3_000).map_or(0, |(at, _)| at);
-            eprintln!("--- {}\n{}", self.log.display(), &tail[from..]);
+            eprintln!("--- {}\n{}", self.log.display(), abridged(&self.said()));
         }
+    }
+}
+
+/// The end of a log, and if a process panicked, where and how.
+fn abridged(log: &str) -> String {
+    let part = |from: usize, to: usize| String::from_utf8_lossy(&log.as_bytes()[from..to.min(log.len())]).into_owned();
+    let tail = part(log.len().saturating_sub(3_000), log.len());
+    match log.find("panicked at") {
+        Some(at) => format!("{}\n[…]\n{tail}", part(at.saturating_sub(500), at + 4_000)),
+        None => tail,
     }
 }
 

@@ -40,7 +40,7 @@ fn redis_cli_reads_and_writes() {
 
 #[test]
 fn redis_benchmark_runs() {
-    let network = Network::started();
+    let mut network = Network::started();
     let Some(mut command) = tool("redis-benchmark", &["--version"]) else { return };
     let port = network.redis_port().to_string();
     command.args(["-p", &port, "-t", "set,get", "-n", "2000", "-c", "20", "-P", "4", "-d", "100", "--csv"]);
