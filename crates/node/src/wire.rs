@@ -1,8 +1,10 @@
-//! What travels in the transport's frames: between replicas ([`PeerFrame`]), from clients ([`Ask`]) and to them ([`Tell`]).
+//! What travels in the transport's frames: between replicas ([`PeerFrame`]), from clients ([`Ask`]) and to them
+//! ([`Tell`]).
 //!
-//! The transport has authenticated the channel. That is not enough: a message's sender is its signer, so votes, requests
-//! and replies are signed as well and can be handed on. What is not signed proves itself (a proof by its certificate) or
-//! only ever concerns the one who asked (a piece of state, checked against a hash that a quorum signed).
+//! The transport has authenticated the channel. That is not enough: a message's sender is its signer, so votes,
+//! requests and replies are signed as well and can be handed on. What is not signed proves itself (a proof by its
+//! certificate) or only ever concerns the one who asked (a piece of state, checked against a hash that a quorum
+//! signed).
 
 use bezant_ledger::transfer::{Piece, PieceRequest};
 use bezant_ledger::{Key, Proof};
@@ -132,8 +134,8 @@ pub enum Refusal {
     Bad(String),
 }
 
-/// A proof of what the ledger holds, with the certificate of the state that it is about. Whoever has the genesis can check
-/// it, offline.
+/// A proof of what the ledger holds, with the certificate of the state that it is about. Whoever has the genesis can
+/// check it, offline.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CertifiedProof {
     /// A quorum of signatures under the state root.

@@ -1,10 +1,11 @@
-//! Helping those who missed something: status messages, proofs, bodies by digest, and when none of it reaches far enough,
-//! the state of a checkpoint.
+//! Helping those who missed something: status messages, proofs, bodies by digest, and when none of it reaches far
+//! enough, the state of a checkpoint.
 //!
-//! Nothing is acknowledged and nothing retransmitted blindly. Every replica says now and then where it stands; whoever is
-//! ahead answers with what the other lacks: the new view, the stable checkpoint, committed blocks with their certificates,
-//! its own votes again. What is learnt this way is checked exactly as strictly as what comes live (hazard 65). In a view
-//! change it goes on, so that a replica that has left its view still learns what the others commit (rule V-7).
+//! Nothing is acknowledged and nothing retransmitted blindly. Every replica says now and then where it stands; whoever
+//! is ahead answers with what the other lacks: the new view, the stable checkpoint, committed blocks with their
+//! certificates, its own votes again. What is learnt this way is checked exactly as strictly as what comes live (hazard
+//! 65). In a view change it goes on, so that a replica that has left its view still learns what the others commit (rule
+//! V-7).
 //!
 //! Help is rationed: one answer a peer and status interval, bounded in blocks and bytes, so that asking costs the asker
 //! about as much as the asked (hazard 70).
@@ -153,8 +154,8 @@ impl Replica {
         {
             out.send(to, Outgoing::Proven(Message::Stable(stable.as_endorsed().clone())));
         }
-        // At its low water mark it has a certificate, which says more than its vote; and if it fetched that state, it never
-        // vouched for it.
+        // At its low water mark it has a certificate, which says more than its vote; and if it fetched that state, it
+        // never vouched for it.
         if self.silence.may_vote() {
             for (sequence, root) in self.roots.range(status.stable.max(self.low()).next()..) {
                 let checkpoint = Checkpoint { sequence: *sequence, root: *root };
@@ -304,9 +305,9 @@ impl Replica {
         let asked = self.fetching.state;
         assert!(asked.is_some_and(|last| sequence <= last), "a state comes because it was asked for");
         assert!(self.executed < sequence, "a state that is fetched lies ahead");
-        // A later one may have been asked for while this one was being installed. The host is fetching it already and will
-        // replace its ledger once more, so nothing may be delivered before that. What it fetches then is what has changed
-        // since this state, so it gets shorter each time (hazard 67).
+        // A later one may have been asked for while this one was being installed. The host is fetching it already and
+        // will replace its ledger once more, so nothing may be delivered before that. What it fetches then is what has
+        // changed since this state, so it gets shorter each time (hazard 67).
         self.fetching.state = asked.filter(|last| sequence < *last);
         self.delivered = sequence;
         self.executed = sequence;
@@ -421,8 +422,8 @@ impl Replica {
         *checked <= CHECKS_PER_INTERVAL
     }
 
-    /// Whether a slot waits for this request's body. A host that keeps requests which were executed from the replica lets
-    /// such a one through: a batch may name it a second time.
+    /// Whether a slot waits for this request's body. A host that keeps requests which were executed from the replica
+    /// lets such a one through: a batch may name it a second time.
     pub fn lacks(&self, request: &Digest) -> bool {
         self.undelivered().any(|(_, slot)| slot.payloads().any(|payload| payload.lacks(request)))
     }

@@ -98,7 +98,8 @@ impl Replica {
             || matches!(batch, Batch::Seal { .. })
     }
 
-    /// The executor is done with a block: its requests wait no more, and at a checkpoint this replica vouches for its state.
+    /// The executor is done with a block: its requests wait no more, and at a checkpoint this replica vouches for its
+    /// state.
     pub(crate) fn on_applied(&mut self, sequence: SequenceNumber, root: Option<Digest>, out: &mut Ready) {
         assert!(
             sequence == self.executed.next() && sequence <= self.delivered,
@@ -165,8 +166,8 @@ impl Replica {
         }
     }
 
-    /// A quorum vouches for a state. If this replica has executed that far, its own state must be the same, and the window
-    /// moves (rules C-2 and C-3). If not, it is behind.
+    /// A quorum vouches for a state. If this replica has executed that far, its own state must be the same, and the
+    /// window moves (rules C-2 and C-3). If not, it is behind.
     pub(crate) fn on_stable(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
         let Checkpoint { sequence, root } = *certificate.vote();
         if sequence <= self.low() {

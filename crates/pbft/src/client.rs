@@ -1,10 +1,11 @@
 //! The client's side: sends a request to every replica, and believes what f + 1 of them say alike (rules P-7 and P-8).
 //!
-//! Sans-IO like the replica: the host brings the clock, signs, sends and receives. Up to f replicas may lie, so an outcome
-//! counts once f + 1 *distinct* replicas have signed it; replies are compared by request number and outcome and by
-//! nothing else, for views and sequence numbers may honestly differ (hazards 77 and 78). A request that is not answered
-//! is sent again to all, later each time and with jitter, so that clients do not storm a new primary in step (hazard 80).
-//! After a bounded time the caller is told that there was no quorum: the request may or may not have been executed.
+//! Sans-IO like the replica: the host brings the clock, signs, sends and receives. Up to f replicas may lie, so an
+//! outcome counts once f + 1 *distinct* replicas have signed it; replies are compared by request number and outcome and
+//! by nothing else, for views and sequence numbers may honestly differ (hazards 77 and 78). A request that is not
+//! answered is sent again to all, later each time and with jitter, so that clients do not storm a new primary in step
+//! (hazard 80). After a bounded time the caller is told that there was no quorum: the request may or may not have been
+//! executed.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use bezant_types::genesis::Parameters;
 use bezant_types::{Committee, Genesis, Keyring, ReplicaId};
 
-/// A replica's place in its network. The same for all members but for `id`: the genesis digest in every signature and in
-/// the handshake sees to it.
+/// A replica's place in its network. The same for all members but for `id`: the genesis digest in every signature and
+/// in the handshake sees to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     id: ReplicaId,

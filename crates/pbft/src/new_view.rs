@@ -1,4 +1,5 @@
-//! What a new view must begin with: a pure function of the view changes that justify it (Castro and Liskov 1999, section 4.4).
+//! What a new view must begin with: a pure function of the view changes that justify it (Castro and Liskov 1999,
+//! section 4.4).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,11 +15,11 @@ use crate::view_change::ValidViewChange;
 ///
 /// # Why nothing committed is lost
 ///
-/// If a batch committed for a slot in some view, a quorum prepared it there. Any quorum of view changes shares an honest
-/// member with that quorum. That member reports the batch as prepared, with that view or a later one, unless the slot is
-/// at or below its stable checkpoint, whose certificate then moves `min-s` past the slot. In every later view the batch
-/// of the *highest* view is chosen, and by induction no other batch can have prepared in between. Choosing any certificate
-/// but the highest breaks the induction: this is the mistake that most implementations made.
+/// If a batch committed for a slot in some view, a quorum prepared it there. Any quorum of view changes shares an
+/// honest member with that quorum. That member reports the batch as prepared, with that view or a later one, unless the
+/// slot is at or below its stable checkpoint, whose certificate then moves `min-s` past the slot. In every later view
+/// the batch of the *highest* view is chosen, and by induction no other batch can have prepared in between. Choosing
+/// any certificate but the highest breaks the induction: this is the mistake that most implementations made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Plan {
     /// min-s of the paper: the highest checkpoint that is proven.

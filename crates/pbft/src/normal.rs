@@ -15,8 +15,8 @@ use crate::replica::{Half, Replica, Watch, Work};
 use crate::slot::{Counted, Payload, Progress, Vote};
 
 impl Replica {
-    /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and fills
-    /// the slots that lack it.
+    /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and
+    /// fills the slots that lack it.
     pub(crate) fn on_request(&mut self, request: Request, out: &mut Ready) {
         self.supply(&request, out);
         let (client, number, digest) = (request.client(), request.number(), request.digest());
@@ -116,7 +116,8 @@ impl Replica {
         self.accept(sequence, out);
     }
 
-    /// Rule V-7: a replica that takes no part in the view keeps the batch all the same. If a quorum commits to it, it has it.
+    /// Rule V-7: a replica that takes no part in the view keeps the batch all the same. If a quorum commits to it, it
+    /// has it.
     fn learn_batch(&mut self, vote: &Verified<PrePrepare>, batch: Option<Batch>) {
         let PrePrepare { view, sequence, digest } = *vote.message();
         let from_primary = vote.signer() == self.config.committee().primary(view);
@@ -157,11 +158,13 @@ impl Replica {
             Some(_) => return Err(Ignored::Contradiction),
             None => {}
         }
-        // Decided in this view or before it: an honest primary knows, for it proposed it, or the new view prescribes it.
+        // Decided in this view or before it: an honest primary knows, for it proposed it, or the new view prescribes
+        // it.
         if self.decided_at(sequence).is_some_and(|decided| decided != digest) && self.plan.get(sequence).is_none() {
             return Err(Ignored::DecidedOtherwise);
         }
-        // The batch is looked at before anything is kept: a batch under a wrong digest must not occupy the slot (hazard 10).
+        // The batch is looked at before anything is kept: a batch under a wrong digest must not occupy the slot (hazard
+        // 10).
         if batch.is_some_and(|batch| batch.digest() != digest) {
             return Err(Ignored::WrongDigest);
         }
@@ -230,8 +233,8 @@ impl Replica {
         }
     }
 
-    /// Once the proposal of a slot is here with all bodies: puts both on record and says so (a primary has done that when
-    /// it proposed).
+    /// Once the proposal of a slot is here with all bodies: puts both on record and says so (a primary has done that
+    /// when it proposed).
     pub(crate) fn accept(&mut self, sequence: SequenceNumber, out: &mut Ready) {
         let (active, view) = (self.is_active(), self.view);
         let (is_primary, signer) = (self.primary() == self.id(), self.primary());
@@ -406,15 +409,16 @@ impl Replica {
         request.or_else(slot)
     }
 
-    /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another primary.
+    /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another
+    /// primary.
     pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Ready) {
         let Some(Watch { work, half }) = self.watch.filter(|_| view == self.view && self.is_active()) else { return };
         match half {
             Half::First => {
                 self.watch = Some(Watch { work, half: Half::Second });
                 out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2));
-                // All that the primary seems not to have, and not the oldest alone: a client that cannot reach the primary
-                // would be served one request at a time.
+                // All that the primary seems not to have, and not the oldest alone: a client that cannot reach the
+                // primary would be served one request at a time.
                 let waiting = self.pool.unproposed(HELP_BYTES);
                 if !waiting.is_empty() {
                     let passed_on = Outgoing::Proven(Message::Requests(waiting));

@@ -100,9 +100,9 @@ impl Packet {
         FORMAT.seal(self)
     }
 
-    /// Over whose channel alone this may come, if that matters. A status or a fetch says how its signer stands now. Kept and
-    /// handed over by another it would still be authentic, and would use up the help that its signer is due, or tell a
-    /// replica without its log how little the group had done long ago (rule A-1). The host turns it away.
+    /// Over whose channel alone this may come, if that matters. A status or a fetch says how its signer stands now.
+    /// Kept and handed over by another it would still be authentic, and would use up the help that its signer is due,
+    /// or tell a replica without its log how little the group had done long ago (rule A-1). The host turns it away.
     pub fn only_from(&self) -> Option<ReplicaId> {
         match self {
             Self::Status(signed) => Some(signed.signer),

@@ -1,7 +1,7 @@
 //! Requests that wait to be ordered.
 //!
-//! A client sends its request to every replica, so every replica knows what the primary owes. The pool is bounded in bytes
-//! per client: a client that floods fills its own share and nobody else's (hazard 81).
+//! A client sends its request to every replica, so every replica knows what the primary owes. The pool is bounded in
+//! bytes per client: a client that floods fills its own share and nobody else's (hazard 81).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -95,8 +95,8 @@ impl Pool {
         !self.unproposed.is_empty()
     }
 
-    /// Takes the oldest requests that no proposal of this view holds, up to the limits, and at least one if there is one.
-    /// They go on waiting until they are executed.
+    /// Takes the oldest requests that no proposal of this view holds, up to the limits, and at least one if there is
+    /// one. They go on waiting until they are executed.
     pub(crate) fn propose(&mut self, max_requests: usize, max_bytes: usize) -> Vec<Request> {
         let mut batch = Vec::new();
         let mut bytes = 0usize;

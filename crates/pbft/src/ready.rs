@@ -3,15 +3,15 @@
 //! # Durable before visible (rule R-1)
 //!
 //! [`crate::Replica::step`] returns a [`Ready`]. Its effects cannot be read: they come out of [`Ready::persist`], which
-//! takes the `Ready`, appends its records to a [`Log`], syncs, and only then hands them over. So nothing is said that the
-//! replica could forget: a crash before the sync forgets the vote before anybody heard it; a crash after it finds the
-//! vote in the log, and [`Input::Start`] says it again, byte for byte.
+//! takes the `Ready`, appends its records to a [`Log`], syncs, and only then hands them over. So nothing is said that
+//! the replica could forget: a crash before the sync forgets the vote before anybody heard it; a crash after it finds
+//! the vote in the log, and [`Input::Start`] says it again, byte for byte.
 //!
-//! A host may step many inputs, [`Ready::join`] what they gave and persist it with one sync (group commit). What was not
-//! synced was not said, so a crash forgets all of it consistently.
+//! A host may step many inputs, [`Ready::join`] what they gave and persist it with one sync (group commit). What was
+//! not synced was not said, so a crash forgets all of it consistently.
 //!
-//! The replica's own votes are effects like any other. They come back to it as messages and are counted then: a vote that
-//! was counted is durable by construction.
+//! The replica's own votes are effects like any other. They come back to it as messages and are counted then: a vote
+//! that was counted is durable by construction.
 
 use alloc::vec::Vec;
 

@@ -34,8 +34,8 @@ impl Bodies {
 pub enum Record {
     /// As primary, it proposes this. The bodies are here unless an earlier record of this slot has them.
     Proposed(PrePrepare, Option<Bodies>),
-    /// As backup, it accepts this proposal of the primary. The bodies are here unless an earlier record of this slot has
-    /// them: what a quorum accepted survives the crash of all.
+    /// As backup, it accepts this proposal of the primary. The bodies are here unless an earlier record of this slot
+    /// has them: what a quorum accepted survives the crash of all.
     Accepted(Signed<PrePrepare>, Option<Bodies>),
     /// The bodies of a batch that matters in this slot. Written when the log is compacted.
     Bodies(SequenceNumber, Bodies),

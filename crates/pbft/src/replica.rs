@@ -174,8 +174,8 @@ impl Replica {
         }
     }
 
-    /// Takes one input at `now`, the wall clock, which only dates and judges proposals. The same inputs in the same order
-    /// give the same outputs.
+    /// Takes one input at `now`, the wall clock, which only dates and judges proposals. The same inputs in the same
+    /// order give the same outputs.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Ready {
         let mut out = Ready::default();
         match input {

@@ -1,17 +1,17 @@
 //! Coming back: with its log, and without it.
 //!
-//! **With its log** (rule R-2), a replica is what it was. [`Replica::replay`] takes the records in order, [`Replica::resume`] tells it
-//! how far its ledger has executed, [`Input::Start`](crate::Input::Start) says again what it had said in its view. It does
-//! not matter whether a record's message was sent before the crash: votes are said once more, the same bytes, and count
-//! once.
+//! **With its log** (rule R-2), a replica is what it was. [`Replica::replay`] takes the records in order,
+//! [`Replica::resume`] tells it how far its ledger has executed, [`Input::Start`](crate::Input::Start) says again what
+//! it had said in its view. It does not matter whether a record's message was sent before the crash: votes are said
+//! once more, the same bytes, and count once.
 //!
-//! **Without its log** (rule A-1), it might contradict what it said before, and every such member is one of the f until the
-//! group has moved past all that it can have voted on. It cannot have voted above its high water mark; its low water
-//! mark was a checkpoint that a quorum had executed; whoever executed it has a stable checkpoint not more than a window
-//! below. So with M the highest stable checkpoint that a quorum of others can prove, it never voted above M + 2L. It stays
-//! silent until a checkpoint there is stable: it executes, answers clients, and helps others with proofs, but signs no
-//! vote, no view change and no checkpoint. What this cannot exclude: a view change for a view that
-//! nobody has reached yet. Until the group passes such a view the member still counts among the f.
+//! **Without its log** (rule A-1), it might contradict what it said before, and every such member is one of the f until
+//! the group has moved past all that it can have voted on. It cannot have voted above its high water mark; its low
+//! water mark was a checkpoint that a quorum had executed; whoever executed it has a stable checkpoint not more than a
+//! window below. So with M the highest stable checkpoint that a quorum of others can prove, it never voted above M +
+//! 2L. It stays silent until a checkpoint there is stable: it executes, answers clients, and helps others with proofs,
+//! but signs no vote, no view change and no checkpoint. What this cannot exclude: a view change for a view that nobody
+//! has reached yet. Until the group passes such a view the member still counts among the f.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

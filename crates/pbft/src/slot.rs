@@ -27,8 +27,8 @@ pub(crate) enum Counted {
     Contradicts(Vote),
 }
 
-/// Votes of one kind for one slot: of each replica the one for the highest view. So memory is bounded by the size of the
-/// group, however many views a liar invents, and a vote that arrives before its view begins is not lost.
+/// Votes of one kind for one slot: of each replica the one for the highest view. So memory is bounded by the size of
+/// the group, however many views a liar invents, and a vote that arrives before its view begins is not lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tally(BTreeMap<ReplicaId, Vote>);
 
@@ -145,7 +145,8 @@ pub(crate) struct Slot {
     pub(crate) announced: Option<Digest>,
     pub(crate) prepares: Tally,
     pub(crate) commits: Tally,
-    /// The batches that this replica has voted for here, the latest last. It vouched for their bodies, so it keeps them.
+    /// The batches that this replica has voted for here, the latest last. It vouched for their bodies, so it keeps
+    /// them.
     voted: Vec<Digest>,
     /// The proof with the highest view that a batch prepared here.
     pub(crate) prepared: Option<PreparedCertificate>,
@@ -182,8 +183,8 @@ impl Slot {
         [proposed, self.announced, prepared, committed].into_iter().flatten().chain(self.voted.iter().copied())
     }
 
-    /// Remembers to keep the bodies of a batch that this replica votes for: a prepared certificate may name it as a holder
-    /// although it never saw the batch prepared itself.
+    /// Remembers to keep the bodies of a batch that this replica votes for: a prepared certificate may name it as a
+    /// holder although it never saw the batch prepared itself.
     pub(crate) fn vote_for(&mut self, digest: Digest) {
         self.voted.retain(|one| *one != digest);
         self.voted.push(digest);
@@ -249,8 +250,9 @@ impl Slot {
         PreparedCertificate::assemble(pre_prepare, signature, self.prepares.matching(view, digest), committee)
     }
 
-    /// Rule P-5: a quorum of matching commits of distinct replicas. Among them is an honest one that saw the batch prepared,
-    /// so this replica need not have seen it itself: it is how those who take no part in a view learn what it decides.
+    /// Rule P-5: a quorum of matching commits of distinct replicas. Among them is an honest one that saw the batch
+    /// prepared, so this replica need not have seen it itself: it is how those who take no part in a view learn what it
+    /// decides.
     pub(crate) fn try_committed(&self, commit: Commit, committee: Committee) -> Option<CommitCertificate> {
         CommitCertificate::assemble(commit, self.commits.matching(commit.view, commit.digest), committee)
     }

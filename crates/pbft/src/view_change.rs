@@ -2,8 +2,10 @@
 //!
 //! This is where other implementations broke. What must hold, and where it is seen to:
 //!
-//! * A view change carries proof for all that its sender prepared above its stable checkpoint: [`Replica::start_view_change`].
-//! * A view change with one bad proof is refused whole, so that a bad proof cannot shadow a good one: [`ValidViewChange::check`].
+//! * A view change carries proof for all that its sender prepared above its stable checkpoint:
+//!   [`Replica::start_view_change`].
+//! * A view change with one bad proof is refused whole, so that a bad proof cannot shadow a good one:
+//!   [`ValidViewChange::check`].
 //! * A new view stands on a quorum of distinct, valid view changes for exactly that view: `admit_new_view`.
 //! * What it begins with is recomputed by everybody, and choses the proof with the highest view: [`Plan::compute`].
 //! * After its view change a replica says nothing in any earlier view: every `Send` of a vote passes `is_active`.
@@ -85,8 +87,8 @@ impl Replica {
         if !self.silence.may_vote() || target == self.view {
             return;
         }
-        // The proof counts, not whether this replica has executed that far. After a restart its low water mark may be an
-        // old one, and slots that prepared up to the later high water mark would lie out of its window.
+        // The proof counts, not whether this replica has executed that far. After a restart its low water mark may be
+        // an old one, and slots that prepared up to the later high water mark would lie out of its window.
         let above = self.slots.range(self.settled().next()..);
         let prepared = above.filter_map(|(_, slot)| slot.prepared.as_ref());
         let message = ViewChange {
@@ -163,8 +165,8 @@ impl Replica {
         }
     }
 
-    /// Rule V-6: f + 1 members beyond one's view cannot all be malicious: join the nearest of their views. One alone moves
-    /// nobody, however far it says it is (hazard 42).
+    /// Rule V-6: f + 1 members beyond one's view cannot all be malicious: join the nearest of their views. One alone
+    /// moves nobody, however far it says it is (hazard 42).
     fn join_others(&mut self, out: &mut Ready) {
         let beyond: Vec<View> =
             self.view_changes.values().map(ValidViewChange::view).filter(|v| *v > self.view).collect();
@@ -178,8 +180,8 @@ impl Replica {
     /// Rule V-5: once a quorum has come as far as the view that this replica waits for, the timer runs.
     ///
     /// Whoever has gone on to a later view counts: of each member only its last view change is kept and repeated, so a
-    /// quorum for exactly this view may never be seen here, and without a timer this replica would wait for ever while the
-    /// others wait for it.
+    /// quorum for exactly this view may never be seen here, and without a timer this replica would wait for ever while
+    /// the others wait for it.
     fn gather(&mut self, out: &mut Ready) {
         let come = self.view_changes.values().filter(|change| change.view() >= self.view).count();
         if self.phase == Phase::ViewChanging(Stage::Gathering) && come >= self.config.committee().quorum() {

@@ -19,8 +19,8 @@
 //!
 //! **Markers.** Recovery looks for frames behind a damaged one. Records carry bytes that a client chose. Were a frame
 //! recognised by its content alone, a client could have a forged frame logged inside its request, and after the next
-//! power cut the replica would take it for evidence of lost frames and refuse to start. The first byte of each sector is
-//! ours, so no record can contain what looks like the start of a frame.
+//! power cut the replica would take it for evidence of lost frames and refuse to start. The first byte of each sector
+//! is ours, so no record can contain what looks like the start of a frame.
 //!
 //! **The seed** is a checksum of the log's identity and the segment's number. A frame of another log, or one that a
 //! recycled file still holds from its earlier use, does not check: CRC-32C of the same bytes under two seeds always

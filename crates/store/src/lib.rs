@@ -13,9 +13,9 @@
 //! # The model
 //!
 //! The machine may stop at any moment. Of what was written and not synced, any sector of 512 bytes may then be old or
-//! new, in any combination; what was synced is kept. A process may die while the machine goes on. A sync may fail, once,
-//! and what it should have saved is then gone, whatever later syncs say. The disk may run full. A stored bit may rot.
-//! [`MemoryDisk`] does all of this, and `tests/` stops it after every single operation of scripted runs.
+//! new, in any combination; what was synced is kept. A process may die while the machine goes on. A sync may fail,
+//! once, and what it should have saved is then gone, whatever later syncs say. The disk may run full. A stored bit may
+//! rot. [`MemoryDisk`] does all of this, and `tests/` stops it after every single operation of scripted runs.
 //!
 //! Not in the model: a disk that reports a sync and has not done it, and an operator who puts back an *older* copy of
 //! the log. To the replica both look like having voted less than it did; nothing on this disk can show otherwise.

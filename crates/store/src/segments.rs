@@ -173,7 +173,8 @@ impl<D: Disk> Segments<D> {
         Ok(head)
     }
 
-    /// Rule W-5: reads a file and finds its frames, and refuses it if one that had been synced is damaged. `followed_by` is the head of the next file, if there is one.
+    /// Rule W-5: reads a file and finds its frames, and refuses it if one that had been synced is damaged.
+    /// `followed_by` is the head of the next file, if there is one.
     pub(crate) fn examine(&self, head: Head, followed_by: Option<&Head>) -> Result<Examined, LogError> {
         let name = self.kind.name(head.number);
         let failed = |source| LogError::Disk { path: self.disk.path(&name), action: "reading", source };
@@ -235,8 +236,8 @@ impl<D: Disk> Segments<D> {
         Ok(())
     }
 
-    /// Rule W-6: begins the next file. Whatever the current one holds is synced first. If `records` are given they are the new
-    /// file's first frame, and file and frame become visible together or not at all.
+    /// Rule W-6: begins the next file. Whatever the current one holds is synced first. If `records` are given they are
+    /// the new file's first frame, and file and frame become visible together or not at all.
     pub(crate) fn begin(&mut self, new: New, records: Option<&[impl AsRef<[u8]>]>) -> Result<(), LogError> {
         self.sync()?;
         let number = self.current.map_or(1, |current| current.head.number.saturating_add(1));

@@ -14,8 +14,8 @@
 //! * **Durability** is immediate: a checkpoint that is reported as saved lets the log be compacted.
 //! * **Commit in two phases.** With one phase a commit is believed on the strength of a checksum that is not
 //!   cryptographic, over data that clients choose. The second sync costs nothing that anybody waits for.
-//! * **Integrity is checked on opening.** A plain opening trusts pages that were altered and may panic on them. Checking
-//!   reads the file once more than loading does anyhow.
+//! * **Integrity is checked on opening.** A plain opening trusts pages that were altered and may panic on them.
+//!   Checking reads the file once more than loading does anyhow.
 //! * **No quick repair**: it makes each commit dearer in order to spare the reading of the file after a crash, and the
 //!   file is read at each start as it is.
 //! * **A small cache**, since each page is read once.

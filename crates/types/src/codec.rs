@@ -1,7 +1,7 @@
 //! Canonical, bounded bytes.
 //!
-//! borsh with strict ordering gives each value exactly one encoding. This module adds what borsh leaves to its caller: a
-//! bound on the input before anything is read, refusal of trailing bytes, and for files a magic and a version.
+//! borsh with strict ordering gives each value exactly one encoding. This module adds what borsh leaves to its caller:
+//! a bound on the input before anything is read, refusal of trailing bytes, and for files a magic and a version.
 
 use alloc::vec::Vec;
 
@@ -92,7 +92,8 @@ impl Format {
     /// What follows the head.
     ///
     /// # Errors
-    /// [`DecodeError::Malformed`] if there is no whole head, [`DecodeError::WrongMagic`], [`DecodeError::WrongVersion`].
+    /// [`DecodeError::Malformed`] if there is no whole head, [`DecodeError::WrongMagic`],
+    /// [`DecodeError::WrongVersion`].
     pub fn strip(self, bytes: &[u8]) -> Result<&[u8], DecodeError> {
         let (head, rest) = bytes.split_first_chunk::<{ Self::HEAD }>().ok_or(DecodeError::Malformed)?;
         let [a, b, c, d, low, high] = *head;

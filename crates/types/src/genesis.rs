@@ -171,8 +171,8 @@ impl Parameters {
             "must be at least request_timeout_ms and at most a day",
         )?;
         require((1..=3_600_000).contains(&self.seal_after_ms), "seal_after_ms", "must be between 1 ms and an hour")?;
-        // A lost message is sent again when its receiver's status shows that it stands still. That must happen before the
-        // receiver gives up on the primary.
+        // A lost message is sent again when its receiver's status shows that it stands still. That must happen before
+        // the receiver gives up on the primary.
         require(
             (5..=self.request_timeout_ms / 4).contains(&self.status_interval_ms),
             "status_interval_ms",

@@ -2,8 +2,8 @@
 //!
 //! The rule is ZIP 215 (as implemented by `ed25519-zebra`): the cofactored equation, for a check alone and for a check
 //! in a batch. Under RFC 8032's looser wording, libraries differ on signatures with a low-order component, and some
-//! accept in a batch what they refuse alone; with such a library one crafted vote could split honest replicas.
-//! What ZIP 215 leaves open is that a signature's bytes can be varied by its owner, so signatures identify nothing here.
+//! accept in a batch what they refuse alone; with such a library one crafted vote could split honest replicas. What ZIP
+//! 215 leaves open is that a signature's bytes can be varied by its owner, so signatures identify nothing here.
 //!
 //! A member that publishes a key of small order can be impersonated by anybody. That is the same as publishing its
 //! private key, which no rule prevents: it is one of the f.

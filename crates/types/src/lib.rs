@@ -13,9 +13,9 @@
 //!
 //! # Canonical bytes
 //!
-//! Everything that is hashed, sent or stored is encoded by [`codec`]: borsh with strict ordering, so that
-//! one value has exactly one encoding. Each encoded type has a golden hash in `tests/golden.rs` of its crate: changing a
-//! format is a decision, not an accident.
+//! Everything that is hashed, sent or stored is encoded by [`codec`]: borsh with strict ordering, so that one value has
+//! exactly one encoding. Each encoded type has a golden hash in `tests/golden.rs` of its crate: changing a format is a
+//! decision, not an accident.
 
 #![no_std]
 

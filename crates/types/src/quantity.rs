@@ -1,7 +1,7 @@
 //! Numbers with a meaning, each a type of its own.
 //!
-//! None has `From<u64>`: whoever makes one says which kind it is. Arithmetic is checked or saturating and says so in its
-//! name; nothing here can wrap.
+//! None has `From<u64>`: whoever makes one says which kind it is. Arithmetic is checked or saturating and says so in
+//! its name; nothing here can wrap.
 
 use alloc::string::String;
 use core::fmt;

@@ -2,8 +2,8 @@
 //!
 //! A [`Transaction`] is a list of [`Operation`]s that apply all or none. A [`Bundle`] is several independent
 //! transactions of one client under one request number and one signature: it is PBFT's *request* (Castro and Liskov
-//! 1999, section 4.1), and the unit that is ordered, and executed exactly once. One signature over many commands is what
-//! makes a gateway fast.
+//! 1999, section 4.1), and the unit that is ordered, and executed exactly once. One signature over many commands is
+//! what makes a gateway fast.
 //!
 //! The network (genesis digest) and the client are not fields: the signature covers both, see [`crate::signed`].
 

@@ -1,17 +1,17 @@
 //! Gathers the commands of all connections into bundles: one signature, one place in the order, for many commands.
 //!
-//! **When a bundle goes.** If nothing is under way, at once: one client alone waits for nobody. Otherwise when a slot is
-//! free and at least as many commands wait as are under way on average in a slot, or a whole bundle's worth: so load makes
-//! large bundles by itself, and no timer ever delays a command. What waits goes at the latest when what is under way has
-//! been answered.
+//! **When a bundle goes.** If nothing is under way, at once: one client alone waits for nobody. Otherwise when a slot
+//! is free and at least as many commands wait as are under way on average in a slot, or a whole bundle's worth: so load
+//! makes large bundles by itself, and no timer ever delays a command. What waits goes at the latest when what is under
+//! way has been answered.
 //!
 //! **Not while answers pile up.** As long as clients that do not take their replies overdraw the [`super::budget`],
 //! nothing is sent, so that there are never more answers in memory than the budget and what is in flight. They are cut
 //! off soon, see [`super::connection`].
 //!
-//! **Never silence.** A submission has a deadline, and the native client keeps it. If it does not, its bundle is given up
-//! a moment later; and what waits behind lost bundles is answered after the same patience, with the comfort that it was
-//! not sent.
+//! **Never silence.** A submission has a deadline, and the native client keeps it. If it does not, its bundle is given
+//! up a moment later; and what waits behind lost bundles is answered after the same patience, with the comfort that it
+//! was not sent.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! One connection: turns of reading what is there, doing it, and writing all replies at once.
 //!
 //! **A turn** takes every command that the buffer holds, hands those for the ledger to the bundler as one group, waits
-//! for its verdicts, and writes all replies with one write. While it waits nothing is read: that is the back-pressure on
-//! this client, and it keeps the client's commands in order (see [`super::queue`]). A command that asks beside the order
-//! (`PROVE`, `ROOT`, `INFO`) ends its turn and is asked when everything before it is answered.
+//! for its verdicts, and writes all replies with one write. While it waits nothing is read: that is the back-pressure
+//! on this client, and it keeps the client's commands in order (see [`super::queue`]). A command that asks beside the
+//! order (`PROVE`, `ROOT`, `INFO`) ends its turn and is asked when everything before it is answered.
 //!
-//! **Adversary.** One who sends half a command and sleeps, announces a gigabyte, never reads replies, or makes a browser
-//! send `POST` here. An idle connection holds no buffer at all; beyond [`ALLOWANCE`] bytes a connection holds only what
-//! the [`super::budget`] grants it, and not for longer than [`super::Options::stall`].
+//! **Adversary.** One who sends half a command and sleeps, announces a gigabyte, never reads replies, or makes a
+//! browser send `POST` here. An idle connection holds no buffer at all; beyond [`ALLOWANCE`] bytes a connection holds
+//! only what the [`super::budget`] grants it, and not for longer than [`super::Options::stall`].
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -164,8 +164,8 @@ impl Connection<'_> {
         turn
     }
 
-    /// Does what the turn holds, and writes its replies in order: all at once, or after each part if the group has to go
-    /// in parts.
+    /// Does what the turn holds, and writes its replies in order: all at once, or after each part if the group has to
+    /// go in parts.
     async fn act(&mut self, turn: Turn) -> io::Result<()> {
         let Turn { items, orders, question, known_bytes } = turn;
         let mut wanted = Wanted::from(orders);
@@ -341,8 +341,8 @@ impl Connection<'_> {
         taken
     }
 
-    /// Writes to a client that does not take everything at once. It has to take something within [`super::Options::stall`],
-    /// sooner if others wait for the memory, and all of it at a least pace.
+    /// Writes to a client that does not take everything at once. It has to take something within
+    /// [`super::Options::stall`], sooner if others wait for the memory, and all of it at a least pace.
     async fn write_slowly(&mut self, mut rest: &[u8]) -> io::Result<()> {
         let around = &self.links.around;
         let cut = || io::Error::new(io::ErrorKind::TimedOut, "the client does not take its replies");

@@ -1,4 +1,5 @@
-//! What the gateway knows without asking: the network it serves, whose key it holds, the limits, and who has which name.
+//! What the gateway knows without asking: the network it serves, whose key it holds, the limits, and who has which
+//! name.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! * [`seam`] is what the gateway knows of the group: two channels. It knows no replica, no key, no signature.
-//! * `commands` says what each command means, `queue` keeps them in order, `bundler` sends them, `connection` takes turns
-//!   with one client, `budget` bounds what all of them hold.
+//! * `commands` says what each command means, `queue` keeps them in order, `bundler` sends them, `connection` takes
+//!   turns with one client, `budget` bounds what all of them hold.
 //!
 //! **Promised.** Reads and writes are linearizable, and commands of one connection take effect in the order in which
 //! they were sent. One command is one atomic transaction. Every command is answered within twice [`Options::patience`],

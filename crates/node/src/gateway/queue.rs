@@ -4,13 +4,13 @@
 //! # Why a group waits for its own
 //!
 //! All connections act as one client, and each bundle is one request of it. Bundles that are under way together are
-//! ordered as the primary likes: the later may be executed first. So a connection's unanswered commands must never be in
-//! two bundles at once, or `SET k 1`, `SET k 2` in one pipeline could leave 1. Inside a bundle the order is fixed. Hence
-//! the rule: a connection hands over one *group* at a time, which is what its pipeline held. As much of it as fits goes
-//! into one bundle; when that is answered, the verdicts and the rest go back to the connection, which hands the rest over
-//! again once its client has taken the replies. So a pipeline of large reads never piles up answers here either.
-//! Commands of different connections that overlap in time have no order, so any is right; a command that starts after
-//! another was answered goes into a bundle that is sent after that answer was in. That is linearizability.
+//! ordered as the primary likes: the later may be executed first. So a connection's unanswered commands must never be
+//! in two bundles at once, or `SET k 1`, `SET k 2` in one pipeline could leave 1. Inside a bundle the order is fixed.
+//! Hence the rule: a connection hands over one *group* at a time, which is what its pipeline held. As much of it as
+//! fits goes into one bundle; when that is answered, the verdicts and the rest go back to the connection, which hands
+//! the rest over again once its client has taken the replies. So a pipeline of large reads never piles up answers here
+//! either. Commands of different connections that overlap in time have no order, so any is right; a command that starts
+//! after another was answered goes into a bundle that is sent after that answer was in. That is linearizability.
 //!
 //! A command whose bundle got no quorum may still be executed later. Its error says so; whoever goes on after it has
 //! been told.

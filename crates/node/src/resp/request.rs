@@ -182,7 +182,8 @@ impl Parser {
         }
     }
 
-    /// The next command of `input`, which holds every byte that was read and not released; `None` if it is not whole yet.
+    /// The next command of `input`, which holds every byte that was read and not released; `None` if it is not whole
+    /// yet.
     ///
     /// # Errors
     /// [`ProtocolError`], now and at every later call: the connection has to be closed.

@@ -18,8 +18,8 @@ pub struct Finding {
     pub certificate: CheckpointCertificate,
 }
 
-/// A [`Finding`] in words and numbers, as it is printed. Bytes are shown as text with escapes, and as hexadecimal digits
-/// so that nothing is lost.
+/// A [`Finding`] in words and numbers, as it is printed. Bytes are shown as text with escapes, and as hexadecimal
+/// digits so that nothing is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingFacts {
     /// What was asked about.

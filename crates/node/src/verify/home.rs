@@ -1,10 +1,11 @@
 //! A replica's whole data directory, offline.
 //!
-//! What is read is taken for what somebody wrote who wants to be believed. Each block is judged by the same function as a
-//! live one ([`bezant_pbft::Replica::check_block`]): a quorum's certificate, the batch that it names, the requests that the
-//! batch names, each with its client's signature. If the blocks begin with the first, all of them are executed again from
-//! the genesis, and where a certificate for a state is found the roots are compared. A replica that joined by state
-//! transfer lacks the beginning: there the saved state, checked against its certificate, is where execution begins.
+//! What is read is taken for what somebody wrote who wants to be believed. Each block is judged by the same function as
+//! a live one ([`bezant_pbft::Replica::check_block`]): a quorum's certificate, the batch that it names, the requests
+//! that the batch names, each with its client's signature. If the blocks begin with the first, all of them are executed
+//! again from the genesis, and where a certificate for a state is found the roots are compared. A replica that joined
+//! by state transfer lacks the beginning: there the saved state, checked against its certificate, is where execution
+//! begins.
 //!
 //! The directory is locked meanwhile, so that no replica writes what is being read. Nothing in it is changed but what
 //! opening a store after a crash changes as well: a torn tail is cut.
@@ -63,8 +64,8 @@ pub enum VerifyError {
     State(StateError),
 }
 
-/// Judges the data directory of a replica by the genesis that lies in it. Whoever did not put that genesis there compares
-/// [`Report::genesis`] with the network's, or uses [`verify_home_of`].
+/// Judges the data directory of a replica by the genesis that lies in it. Whoever did not put that genesis there
+/// compares [`Report::genesis`] with the network's, or uses [`verify_home_of`].
 ///
 /// # Errors
 /// [`VerifyError`] if it cannot be judged. What was judged and found wrong is in the [`Report`].

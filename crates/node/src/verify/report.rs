@@ -69,7 +69,8 @@ pub struct StateReport {
     pub bytes: u64,
     /// The sum of all balances.
     pub supply: u64,
-    /// Whether executing the blocks from the genesis leads to the same root; `None` if they do not reach from there to here.
+    /// Whether executing the blocks from the genesis leads to the same root; `None` if they do not reach from there to
+    /// here.
     pub reached_from_genesis: Option<bool>,
 }
 
