@@ -77,11 +77,23 @@ fn a_proposal_against_a_proven_commit_costs_the_primary_its_view_and_nothing_els
         assert_eq!(w.told(1, &m.pre_prepare(0, slot, &other)), Some(Ignored::DecidedOtherwise));
         assert_eq!(w.prepared(1, 0, slot), None);
         assert!(w.word(1, Kind::ViewChange, 1, 0).is_some());
-        w.crash(1);
-        w.restart(1);
-        w.run(5);
-        assert_eq!(w.height(1), u64::from(executed));
     }
+}
+
+/// The same after a restart, when the block store alone remembers what was decided.
+#[test]
+fn a_proposal_against_a_stored_block_is_refused() {
+    let (mut w, m, _, batch) = lone();
+    w.tell(1, &m.decided(0, 1, &batch, &[0, 2, 3]));
+    w.run(5);
+    w.crash(1);
+    w.restart(1);
+    w.run(5);
+    assert_eq!(w.height(1), 1);
+    let other = m.batch(w.now, &[m.bundle(0, 2, "x")]);
+    assert_eq!(w.told(1, &m.pre_prepare(0, 1, &other)), Some(Ignored::DecidedOtherwise));
+    w.tell(1, &Packet::Requests(vec![m.bundle(0, 2, "x")]));
+    assert_eq!(w.prepared(1, 0, 1), None);
 }
 
 /// Rule V-4 and hazard 48: a body that did not come is asked for, from whoever vouched for it, then from anybody; the
