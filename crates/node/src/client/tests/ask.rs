@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::super::{QueryError, Unreachable};
 use super::world::*;
 use crate::verify::verify_proof;
-use crate::wire::{Ask, CertifiedProof, Tell};
+use crate::wire::{Ask, CertifiedProof, Tell, Unanswerable};
 
 /// States 0 to 4 of a history.
 fn states(genesis: &Genesis) -> Vec<State> {
@@ -279,4 +279,49 @@ async fn a_report_with_a_checkpoint_that_no_quorum_signed_is_not_shown() {
     let statuses = client.status(within(1_000)).await;
     assert!(matches!(&statuses[0].report, Err(Unreachable::Invalid(why)) if why.contains("quorum")), "{statuses:?}");
     assert_eq!(client.group().await.stable, None);
+}
+
+fn refuses(reason: Unanswerable) -> Script {
+    Box::new(move |_, ask, _| match ask {
+        Ask::Prove { id, .. } => vec![Tell::Unanswerable { id: *id, reason }],
+        Ask::Submit(_) | Ask::Root { .. } | Ask::Status { .. } => Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn a_question_is_refused_if_f_plus_one_replicas_say_so_and_for_no_fewer() {
+    let world = World::new();
+    let too_long = Unanswerable::KeyTooLong { limit: 1024 };
+    let good = prove(&world.genesis, &states(&world.genesis)[4], entry("key-1"));
+    let truth = good.clone();
+    let _liar = world.start(0, refuses(too_long)).await;
+    let _other = world.start(1, refuses(Unanswerable::KeyTooLong { limit: 7 })).await;
+    let honest = world.start(2, proves(move |_| Some(truth.clone()))).await;
+    let client = world.client().await;
+    assert_eq!(client.prove(entry("key-1"), at(3), soon()).await.unwrap().proof, good);
+    honest.kill().await;
+    let _third = world.start(2, refuses(too_long)).await;
+    let start = Instant::now();
+    let error = client.prove(entry("key-1"), at(3), soon()).await.unwrap_err();
+    assert_eq!(error, QueryError::Refused(too_long.to_string()));
+    assert!(start.elapsed() < PATIENCE / 2, "nothing is left to wait for");
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_busy_is_asked_again() {
+    let world = World::new();
+    let good = prove(&world.genesis, &states(&world.genesis)[4], entry("key-1"));
+    let truth = good.clone();
+    let script: Script = Box::new(move |_, ask, before| match ask {
+        Ask::Prove { id, .. } if before < 2 => {
+            vec![Tell::Unanswerable { id: *id, reason: Unanswerable::Busy }]
+        }
+        Ask::Prove { id, .. } => vec![Tell::Proof { id: *id, proof: truth.clone() }],
+        Ask::Submit(_) | Ask::Root { .. } | Ask::Status { .. } => Vec::new(),
+    });
+    let _replica = world.start(0, script).await;
+    let client = world.client().await;
+    assert_eq!(client.prove(entry("key-1"), at(3), soon()).await.unwrap().proof, good);
+    client.shutdown().await;
 }
