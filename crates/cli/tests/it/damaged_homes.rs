@@ -10,7 +10,9 @@ use crate::redis::{Reply, bulk};
 
 /// A network that has executed something and saved its state, and was stopped.
 fn stopped() -> Network {
-    let mut network = Network::started();
+    // A short window, so that a recovered replica has not long to be silent.
+    let mut network = Network::made_with(&["checkpoint_interval=8", "window=16", "pipeline=4"]);
+    network.start_all();
     let mut redis = network.redis();
     for number in 0..100 {
         let set = redis.call(&["SET", &format!("k{number}"), &number.to_string()]).unwrap();
@@ -49,10 +51,11 @@ fn refused_then_recovered(network: &mut Network, id: u16, words: &[&str]) {
     network.wait_answer();
     network.start_with(id, &["--recover"]);
     // Its silence ends with a checkpoint that it has not voted for, and checkpoints come with requests.
-    let (mut redis, mut count) = (network.redis(), 0);
+    let mut redis = network.redis();
     wait_for("the recovered replica at work", || {
-        count += 1;
-        let _ = redis.call(&["SET", "again", &count.to_string()]);
+        for count in 0..8 {
+            let _ = redis.call(&["SET", "again", &count.to_string()]);
+        }
         let status = network.status();
         let back = &status["replicas"][usize::from(id)];
         let level = back["stable"].as_u64() >= status["replicas"][usize::from((id + 1) % 4)]["stable"].as_u64();
