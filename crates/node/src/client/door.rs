@@ -1,9 +1,9 @@
 //! Verified at the door: frames go in, what a replica has really said comes out.
 //!
-//! Cheap checks first (hazard 32): a frame that is no answer, that answers nothing under way, or that its sender has answered
-//! before is dropped before a signature is looked at. The signatures of a turn are then checked in one batch. Who said
-//! something is who signed it, and nobody may bring what another has signed: a member that could hand in its colleagues'
-//! old replies would choose when they count.
+//! Cheap checks first (hazard 32): a frame that is no answer, that answers nothing under way, or that its sender has
+//! answered before is dropped before a signature is looked at. The signatures of a turn are then checked in one batch.
+//! Who said something is who signed it, and nobody may bring what another has signed: a member that could hand in its
+//! colleagues' old replies would choose when they count.
 
 use bezant_pbft::message::Reply;
 use bezant_types::codec::DecodeError;

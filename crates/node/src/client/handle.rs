@@ -50,8 +50,8 @@ impl Client {
         self.account
     }
 
-    /// Has transactions executed as one request, each applied or not by itself, in this order. The receipts are as many, in
-    /// the same order, and f + 1 replicas vouch for them.
+    /// Has transactions executed as one request, each applied or not by itself, in this order. The receipts are as
+    /// many, in the same order, and f + 1 replicas vouch for them.
     ///
     /// If the future is dropped the request may or may not be executed.
     ///
@@ -113,8 +113,8 @@ impl Client {
         answer.await.unwrap_or(Err(QueryError::ShuttingDown))
     }
 
-    /// What each replica says of itself, in order of their ids, or why it says nothing. Ends before the deadline once every
-    /// replica has answered or cannot be reached. Empty only if the client is stopping.
+    /// What each replica says of itself, in order of their ids, or why it says nothing. Ends before the deadline once
+    /// every replica has answered or cannot be reached. Empty only if the client is stopping.
     pub async fn status(&self, deadline: Instant) -> Vec<ReplicaStatus> {
         let (reply, answer) = oneshot::channel();
         match self.ask(Query::Status { reply }, deadline).await {
@@ -132,8 +132,8 @@ impl Client {
         }
     }
 
-    /// Ends the client, for all its handles: whoever waits for an answer gets an error, what is queued is sent for a bounded
-    /// time, and the connections are closed.
+    /// Ends the client, for all its handles: whoever waits for an answer gets an error, what is queued is sent for a
+    /// bounded time, and the connections are closed.
     pub async fn shutdown(self) {
         let (done, ended) = oneshot::channel();
         if self.commands.send(Command::Stop { done }).await.is_ok() {

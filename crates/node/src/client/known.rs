@@ -1,7 +1,7 @@
 //! What the client knows of the group without asking.
 //!
-//! Every reply carries its sender's view, every report says more. Up to f of these claims are lies, so what counts is what
-//! a weak quorum claims at least: of f + 1 replicas that claim a view or a height one is honest.
+//! Every reply carries its sender's view, every report says more. Up to f of these claims are lies, so what counts is
+//! what a weak quorum claims at least: of f + 1 replicas that claim a view or a height one is honest.
 
 use std::collections::BTreeMap;
 

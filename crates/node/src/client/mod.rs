@@ -1,14 +1,14 @@
 //! The native client: asks the group, and believes no single replica.
 //!
 //! **The adversary** is up to f of the replicas. Each may be silent, answer wrongly, answer first, answer on many
-//! connections, answer a thousand times, replay what it or another said before, or send what is no answer at all. And the
-//! network may lose any frame. The client promises its caller that
+//! connections, answer a thousand times, replay what it or another said before, or send what is no answer at all. And
+//! the network may lose any frame. The client promises its caller that
 //!
-//! * an outcome was signed by f + 1 distinct replicas, one of which is honest (rule P-7); replies are compared by request
-//!   number and outcome and by nothing else (hazard 78), and counted by the key that signed, never by connection
-//!   (hazard 77);
-//! * a proof or a checkpoint was signed by a quorum and covers what was asked for, so one honest answer is enough, and a
-//!   lie is known for one;
+//! * an outcome was signed by f + 1 distinct replicas, one of which is honest (rule P-7); replies are compared by
+//!   request number and outcome and by nothing else (hazard 78), and counted by the key that signed, never by
+//!   connection (hazard 77);
+//! * a proof or a checkpoint was signed by a quorum and covers what was asked for, so one honest answer is enough, and
+//!   a lie is known for one;
 //! * there is an answer by the deadline, if need be [`SubmitError::NoQuorum`], which says that nobody knows whether the
 //!   request was executed, how many answered and how many versions of the truth they gave;
 //! * no request number is used twice, see [`numbers`], and what is under way cannot push itself out of the window, see
@@ -20,8 +20,8 @@
 //! gateway's seam ───┘                 └── questions: one valid answer ────┘
 //! ```
 //!
-//! One task, the `worker`, owns the connections and everything that is under way; a [`Client`] is a handle to it. What the
-//! parts decide is decided without I/O and on a clock that is passed in, so that tests can set it.
+//! One task, the `worker`, owns the connections and everything that is under way; a [`Client`] is a handle to it. What
+//! the parts decide is decided without I/O and on a clock that is passed in, so that tests can set it.
 
 mod door;
 mod error;

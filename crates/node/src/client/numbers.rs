@@ -2,26 +2,28 @@
 //!
 //! # The window
 //!
-//! The ledger remembers, for each client, the outcome of its last requests: W slots (`client_window` of the genesis), and
-//! request number `n` lives in slot `n mod W`. A slot knows the highest number that was executed in it. The same number
-//! again is answered with the kept outcome; a lower one is answered `Expired`, because nobody remembers any more whether it
-//! was executed. So a client must never go back: were a number used for a second request, that request would be answered
-//! with the first one's outcome or refused, and a *retransmission* of the first might be taken for something else.
+//! The ledger remembers, for each client, the outcome of its last requests: W slots (`client_window` of the genesis),
+//! and request number `n` lives in slot `n mod W`. A slot knows the highest number that was executed in it. The same
+//! number again is answered with the kept outcome; a lower one is answered `Expired`, because nobody remembers any more
+//! whether it was executed. So a client must never go back: were a number used for a second request, that request would
+//! be answered with the first one's outcome or refused, and a *retransmission* of the first might be taken for
+//! something else.
 //!
 //! # Where they come from
 //!
 //! They start from the wall clock, in microseconds: a client that has lost everything but its key goes on above what it
-//! used before, if its clock does not lie. For when it does, the highest number that may have been used is kept in a file
-//! beside the key. It is written rarely: a whole block of numbers is reserved at a time, and what is left of a block when
-//! the program ends is never used. A crash therefore costs numbers, of which there are 2^64, and never uses one twice.
+//! used before, if its clock does not lie. For when it does, the highest number that may have been used is kept in a
+//! file beside the key. It is written rarely: a whole block of numbers is reserved at a time, and what is left of a
+//! block when the program ends is never used. A crash therefore costs numbers, of which there are 2^64, and never uses
+//! one twice.
 //!
 //! # One key, one program
 //!
 //! Two programs with one key are one client to the ledger, and whichever is ahead makes the other's numbers expire. The
-//! file, and the lock under which it is read and written, gives each a block of its own, and the blocks are laid so that
-//! programs which need few numbers each find slots of their own. That makes short commands safe beside each other. It does
-//! not make a sustained load safe beside another: those get [`SubmitError::Expired`](super::SubmitError::Expired), an honest
-//! error, and go on with higher numbers.
+//! file, and the lock under which it is read and written, gives each a block of its own, and the blocks are laid so
+//! that programs which need few numbers each find slots of their own. That makes short commands safe beside each other.
+//! It does not make a sustained load safe beside another: those get
+//! [`SubmitError::Expired`](super::SubmitError::Expired), an honest error, and go on with higher numbers.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -116,8 +118,8 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// The lowest unused number that `is_free`, which must hold of one number among any W in a row. `None` if numbers must
-    /// be [reserved](Self::reserve) first.
+    /// The lowest unused number that `is_free`, which must hold of one number among any W in a row. `None` if numbers
+    /// must be [reserved](Self::reserve) first.
     pub(super) fn take(&mut self, is_free: impl Fn(RequestNumber) -> bool) -> Option<RequestNumber> {
         let mut number = self.next;
         while number < self.reserved {

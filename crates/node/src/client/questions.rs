@@ -1,12 +1,13 @@
 //! Questions: what needs no place in the order.
 //!
-//! A proof or a checkpoint proves itself by a quorum's signatures, so every replica is asked and the first valid answer is
-//! taken. What a liar can do is answer first and wrongly: its answer is rejected, and with it everything else that this
-//! replica says to the same question, so that a lie costs one look and not one for each repetition. What a liar cannot do
-//! is answer with the past, because the asker says which height the checkpoint must cover: it has that from an ordered
-//! [`Operation::Height`](bezant_types::Operation::Height), believed from f + 1 replicas.
+//! A proof or a checkpoint proves itself by a quorum's signatures, so every replica is asked and the first valid answer
+//! is taken. What a liar can do is answer first and wrongly: its answer is rejected, and with it everything else that
+//! this replica says to the same question, so that a lie costs one look and not one for each repetition. What a liar
+//! cannot do is answer with the past, because the asker says which height the checkpoint must cover: it has that from
+//! an ordered [`Operation::Height`](bezant_types::Operation::Height), believed from f + 1 replicas.
 //!
-//! How a replica is doing is its own word, signed. It is attributed and not believed; only the checkpoint in it is checked.
+//! How a replica is doing is its own word, signed. It is attributed and not believed; only the checkpoint in it is
+//! checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -232,8 +233,8 @@ impl Questions {
         }
     }
 
-    /// A replica does not answer. What holds for all replicas holds if f + 1 say so; what holds for this one alone leaves the
-    /// others; and one that is busy may not be when it is asked again.
+    /// A replica does not answer. What holds for all replicas holds if f + 1 say so; what holds for this one alone
+    /// leaves the others; and one that is busy may not be when it is asked again.
     pub(super) fn on_unanswerable(
         &mut self,
         from: ReplicaId,
@@ -277,8 +278,8 @@ impl Questions {
         self.open.values().map(|question| question.retry_at.min(question.deadline)).min()
     }
 
-    /// Whether somebody waits for reports, and so for replicas that may turn out to be unreachable: about that nothing is
-    /// announced, one has to look.
+    /// Whether somebody waits for reports, and so for replicas that may turn out to be unreachable: about that nothing
+    /// is announced, one has to look.
     pub(super) fn watch_connections(&self) -> bool {
         self.open.values().any(|question| matches!(question.query, Query::Status { .. }))
     }

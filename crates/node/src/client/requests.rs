@@ -4,19 +4,19 @@
 //!
 //! Request number `n` lives in slot `n mod W` of the client's window (see [`numbers`](super::numbers)), and executing a
 //! number makes every lower one in its slot expire, executed or not. So two numbers under way at once must not share a
-//! slot: the lower one would be lost whenever the group happens to order the higher one first. Numbers that span less than
-//! W cannot share one. What is enforced here is that bound on what is under way, and the slots themselves: fewer than W
-//! requests, and a number whose slot is taken is skipped. One slow request then costs one number in every W, where a rule
-//! about the span alone would hold up the whole client until it is answered.
+//! slot: the lower one would be lost whenever the group happens to order the higher one first. Numbers that span less
+//! than W cannot share one. What is enforced here is that bound on what is under way, and the slots themselves: fewer
+//! than W requests, and a number whose slot is taken is skipped. One slow request then costs one number in every W,
+//! where a rule about the span alone would hold up the whole client until it is answered.
 //!
-//! A request that was given up keeps no slot. If it is still ordered one day, either nobody has used its slot since, and it
-//! executes once as it might have before; or somebody has, and it never will.
+//! A request that was given up keeps no slot. If it is still ordered one day, either nobody has used its slot since,
+//! and it executes once as it might have before; or somebody has, and it never will.
 //!
 //! # What counts
 //!
-//! The tally of replies is [`bezant_pbft::client`]'s, one for each request since each has a deadline of its own. Here is
-//! what surrounds it: cheap checks before the signature, the form of the outcome, and refusals, of which f + 1 alike are
-//! believed as well: one honest replica found a fault that every honest replica finds.
+//! The tally of replies is [`bezant_pbft::client`]'s, one for each request since each has a deadline of its own. Here
+//! is what surrounds it: cheap checks before the signature, the form of the outcome, and refusals, of which f + 1 alike
+//! are believed as well: one honest replica found a fault that every honest replica finds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -132,8 +132,8 @@ impl Requests {
         self.under_way.len() < self.most_under_way && self.waiting.front().is_some_and(|next| fits(next.size))
     }
 
-    /// Starts what has waited longest, and says what to send to every replica. `None` if nothing may start, or there is no
-    /// number for it.
+    /// Starts what has waited longest, and says what to send to every replica. `None` if nothing may start, or there is
+    /// no number for it.
     pub(super) fn start(&mut self, now: Moment, numbers: &mut Numbers) -> Option<Bytes> {
         if !self.can_start() {
             return None;
@@ -247,7 +247,8 @@ impl Requests {
                         let needed = self.network.committee.weak_quorum();
                         let waited = Duration::from_millis(now.since(one.since));
                         let refused = one.refusals.iter().map(|(id, why)| (*id, why.to_string())).collect();
-                        // Of `answered` answers in so many versions: at most so many in one version, and fewer than needed.
+                        // Of `answered` answers in so many versions: at most so many in one version, and fewer than
+                        // needed.
                         let alike = (answered + 1).saturating_sub(versions.max(1)).min(needed - 1);
                         let unreachable = unreachable.to_vec();
                         let error = NoQuorum { waited, needed, alike, answered, versions, refused, unreachable };
@@ -312,8 +313,8 @@ fn receipts(outcome: Outcome) -> Result<Vec<Receipt>, SubmitError> {
     }
 }
 
-/// Whether an outcome has a receipt for each transaction, and each receipt an answer for each operation. What passes can be
-/// taken apart without a further look.
+/// Whether an outcome has a receipt for each transaction, and each receipt an answer for each operation. What passes
+/// can be taken apart without a further look.
 fn fits(outcome: &Outcome, shape: &[usize]) -> bool {
     let one_fits = |(receipt, operations): (&Receipt, &usize)| match receipt {
         Ok(answers) => answers.len() == *operations,

@@ -1,11 +1,11 @@
 //! The one task that owns the connections and all that is under way.
 //!
-//! It works in turns: wait for a command, an event or a deadline; take what else has come, up to a bound, so that a replica
-//! which sends without end cannot keep deadlines from being met; decide; and write once to each replica.
+//! It works in turns: wait for a command, an event or a deadline; take what else has come, up to a bound, so that a
+//! replica which sends without end cannot keep deadlines from being met; decide; and write once to each replica.
 //!
-//! What is sent goes to the replicas that are connected. One that is not gets everything that is then under way when its
-//! connection comes up, whether that is its first or the one after a crash: so nothing is lost with a connection, and no
-//! queue of outdated requests builds up for a replica that is away.
+//! What is sent goes to the replicas that are connected. One that is not gets everything that is then under way when
+//! its connection comes up, whether that is its first or the one after a crash: so nothing is lost with a connection,
+//! and no queue of outdated requests builds up for a replica that is away.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

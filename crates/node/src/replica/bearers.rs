@@ -1,12 +1,12 @@
 //! Who hands over what no honest node hands over, and for how long it is not heard.
 //!
-//! **The adversary** is a member or client that sends junk on its own channel: frames that cannot be read, signatures that
-//! do not hold. Finding that out costs more than making it (hazard 93). A node that does so more than a few times within a
-//! second is not read for a pause, which grows as it goes on.
+//! **The adversary** is a member or client that sends junk on its own channel: frames that cannot be read, signatures
+//! that do not hold. Finding that out costs more than making it (hazard 93). A node that does so more than a few times
+//! within a second is not read for a pause, which grows as it goes on.
 //!
 //! Who is held to account is the *bearer*, whose key the channel has authenticated, and never the signer that a message
-//! claims: or anybody could silence an honest member by forging its name (hazard 94). Whatever an honest node passes on, it
-//! has checked itself.
+//! claims: or anybody could silence an honest member by forging its name (hazard 94). Whatever an honest node passes
+//! on, it has checked itself.
 
 use std::collections::BTreeMap;
 use std::fmt;

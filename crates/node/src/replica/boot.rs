@@ -1,8 +1,9 @@
 //! Coming up: from a home on disk to a replica that can start.
 //!
 //! Load the saved state and check it against its certificate; open the log, which cuts a torn tail and refuses a hole;
-//! replay the log into the core; take the blocks that follow the state, to be executed again. A replica whose log is gone
-//! does not start, because it may have voted: the operator says `--recover`, and it rejoins without a vote (rule A-1).
+//! replay the log into the core; take the blocks that follow the state, to be executed again. A replica whose log is
+//! gone does not start, because it may have voted: the operator says `--recover`, and it rejoins without a vote (rule
+//!
 
 use std::sync::Arc;
 
@@ -138,8 +139,8 @@ pub(super) struct Booted {
     pub(super) again: Vec<Block>,
 }
 
-/// Makes the empty log with which a new replica begins. Part of making a home, and never of starting a replica: a log that
-/// is missing later was lost.
+/// Makes the empty log with which a new replica begins. Part of making a home, and never of starting a replica: a log
+/// that is missing later was lost.
 ///
 /// # Errors
 /// [`LogError::Exists`] if there is one; [`HomeError`], [`LogError`].

@@ -1,12 +1,12 @@
 //! The write-ahead log as the core wants it: what a turn must not forget, durable with one sync.
 //!
-//! **Frames.** A turn may join many steps, and their records together may exceed what the log takes as one frame. They go
-//! in as several, and are synced once. A crash in between keeps the first few of them: any beginning of a turn's records is
-//! a past that the replica may have had, because nothing of the turn was said before the sync.
+//! **Frames.** A turn may join many steps, and their records together may exceed what the log takes as one frame. They
+//! go in as several, and are synced once. A crash in between keeps the first few of them: any beginning of a turn's
+//! records is a past that the replica may have had, because nothing of the turn was said before the sync.
 //!
-//! **Compaction.** The log is begun anew once it has doubled since it last was. Measured against a fixed size, a replica
-//! whose live records alone exceed that size would rewrite all of them at every checkpoint. If they exceed even a frame,
-//! the old log stays as it is: it is longer than it need be, and says the same.
+//! **Compaction.** The log is begun anew once it has doubled since it last was. Measured against a fixed size, a
+//! replica whose live records alone exceed that size would rewrite all of them at every checkpoint. If they exceed even
+//! a frame, the old log stays as it is: it is longer than it need be, and says the same.
 
 use bezant_pbft::Log;
 use bezant_pbft::record::{self, Record};

@@ -2,9 +2,9 @@
 //!
 //! A question that must cover something that was just acknowledged waits for the checkpoint that does.
 //!
-//! **The adversary** is a client that asks more than an answer is worth. What can never be answered is refused at once, by
-//! name. Each client has a quota of questions that wait, so that it crowds out nobody else's; were there very many clients,
-//! the one with the most gives way. What a turn's status reports have in common is worked out once.
+//! **The adversary** is a client that asks more than an answer is worth. What can never be answered is refused at once,
+//! by name. Each client has a quota of questions that wait, so that it crowds out nobody else's; were there very many
+//! clients, the one with the most gives way. What a turn's status reports have in common is worked out once.
 
 use std::collections::{BTreeMap, VecDeque};
 

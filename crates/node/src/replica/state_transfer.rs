@@ -2,17 +2,17 @@
 //!
 //! # One at a time
 //!
-//! The core names a checkpoint, and may name a later one while the transfer goes on: then the transfer is turned to that.
-//! Once a state is whole it is being installed by the executor, and nothing is fetched beside that ([`StateFetch`]): when
-//! it is installed, the core decides anew what it lacks.
+//! The core names a checkpoint, and may name a later one while the transfer goes on: then the transfer is turned to
+//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that
+//! ([`StateFetch`]): when it is installed, the core decides anew what it lacks.
 //!
 //! A transfer that finds nobody to ask is taken up again after a pause, for ever: the core asks once, and waits.
 //!
 //! # What serving costs
 //!
-//! Each peer has a ration of bytes a second (hazard 70). What exceeds it is not refused but served in the next second: to
-//! the one who asks, silence and `Unknown` mean that this replica cannot be relied on, and it would go elsewhere, in the
-//! end nowhere. A second is within its patience, and it has only a few questions under way, so few may wait here.
+//! Each peer has a ration of bytes a second (hazard 70). What exceeds it is not refused but served in the next second:
+//! to the one who asks, silence and `Unknown` mean that this replica cannot be relied on, and it would go elsewhere, in
+//! the end nowhere. A second is within its patience, and it has only a few questions under way, so few may wait here.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -244,7 +244,8 @@ impl Ration {
         Self { since: now, bytes: 0, waiting: VecDeque::new() }
     }
 
-    /// Lets a question wait for its turn. The oldest of too many gives way: whoever asks for so much has moved on from it.
+    /// Lets a question wait for its turn. The oldest of too many gives way: whoever asks for so much has moved on from
+    /// it.
     fn ask(&mut self, request: PieceRequest) {
         if self.waiting.len() >= MOST_WAITING {
             self.waiting.pop_front();

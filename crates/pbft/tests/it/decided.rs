@@ -6,8 +6,8 @@ use bezant_pbft::packet::Packet;
 use crate::script::four;
 use crate::world::World;
 
-/// A primary that proposes one batch, hands over the proof of another, and only then the bodies of the first must not make an
-/// honest replica stop: it is one liar, and no broken group.
+/// A primary that proposes one batch, hands over the proof of another, and only then the bodies of the first must not
+/// make an honest replica stop: it is one liar, and no broken group.
 #[test]
 fn a_certificate_outweighs_a_proposal_that_waited_for_its_bodies() {
     let m = four();

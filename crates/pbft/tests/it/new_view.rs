@@ -120,8 +120,8 @@ fn a_new_view_with_other_proposals_than_follow_is_refused() {
     }
 }
 
-/// Rule V-2 and hazard 30: of two proofs for one slot the one with the higher view counts, whoever brings it and whichever
-/// comes first. Kills the mutant that takes the first.
+/// Rule V-2 and hazard 30: of two proofs for one slot the one with the higher view counts, whoever brings it and
+/// whichever comes first. Kills the mutant that takes the first.
 #[test]
 fn the_proof_with_the_highest_view_counts_in_whatever_order_the_proofs_come() {
     let (old, new) = (batch("old").digest(), batch("new").digest());
@@ -154,8 +154,8 @@ fn a_new_primary_proposes_what_has_the_highest_view() {
     assert_eq!(w.word(2, Kind::PrePrepare, 2, 1), Some(new));
 }
 
-/// Rules V-1 and V-2, hazards 35 to 37: a view change with one thing in it that does not hold is refused whole, and so is
-/// a new view that contains it.
+/// Rules V-1 and V-2, hazards 35 to 37: a view change with one thing in it that does not hold is refused whole, and so
+/// is a new view that contains it.
 #[test]
 fn a_view_change_holds_together_or_not_at_all() {
     let (_, m) = waiting();
@@ -231,8 +231,8 @@ fn a_bogus_proof_does_not_hide_a_valid_one() {
     assert_eq!(w.word(1, Kind::PrePrepare, 1, 1), Some(good));
 }
 
-/// Rule V-2, hazards 31, 32 and 38: members with three different checkpoints. What lies at or below the highest proven one
-/// is settled; what lies between it and the last proof is null where nothing prepared.
+/// Rule V-2, hazards 31, 32 and 38: members with three different checkpoints. What lies at or below the highest proven
+/// one is settled; what lies between it and the last proof is null where nothing prepared.
 #[test]
 fn a_new_view_begins_at_the_highest_proven_checkpoint() {
     let mut w = World::among_puppets(1);
@@ -312,8 +312,8 @@ fn two_view_changes_of_one_member_for_one_view_convict_it() {
     assert_eq!(w.told(2, &Packet::ViewChange(m.view_change(0, 0, None, vec![]))), Some(Ignored::OldView));
 }
 
-/// Hazard 93: checking a view change or a new view costs many signatures, so of each member a few are checked in an interval
-/// and the rest ignored without blame. An honest member never says so many.
+/// Hazard 93: checking a view change or a new view costs many signatures, so of each member a few are checked in an
+/// interval and the rest ignored without blame. An honest member never says so many.
 #[test]
 fn the_dear_checks_of_one_member_are_rationed() {
     let mut w = World::among_puppets(2);

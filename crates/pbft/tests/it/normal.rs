@@ -87,8 +87,8 @@ fn proposals_and_votes_outside_the_window_are_refused() {
     }
 }
 
-/// Rule P-2 and hazards 11 and 13: null where none is called for, empty, too long, one request twice. The primary signed
-/// the digest of it, so the primary is to blame, and is given up.
+/// Rule P-2 and hazards 11 and 13: null where none is called for, empty, too long, one request twice. The primary
+/// signed the digest of it, so the primary is to blame, and is given up.
 #[test]
 fn a_malformed_batch_is_refused_and_costs_the_primary_its_view() {
     let one = Digest::of("test", "one");
@@ -157,8 +157,8 @@ fn a_backup_does_not_prepare_two_digests_for_one_sequence_number() {
     assert!(w.memory(1) < before + 2_000, "the second batch is not kept");
 }
 
-/// Hazard 13 and rule P-1: a request that its client did not sign, or that no member of the network signed, is turned away
-/// with the packet that holds it; and one that breaks a limit of the genesis.
+/// Hazard 13 and rule P-1: a request that its client did not sign, or that no member of the network signed, is turned
+/// away with the packet that holds it; and one that breaks a limit of the genesis.
 #[test]
 fn requests_that_are_not_authentic_are_turned_away_at_the_door() {
     let m = four();
@@ -327,8 +327,8 @@ fn slots_commit_in_any_order_and_execute_in_theirs() {
     assert_eq!((w.height(1), w.executed(1)), (3, 3));
 }
 
-/// Rule P-1 and hazard 39: a request that was ordered before becomes a no-op; hazard 72: a second request under one number
-/// is another request, and the ledger's to refuse.
+/// Rule P-1 and hazard 39: a request that was ordered before becomes a no-op; hazard 72: a second request under one
+/// number is another request, and the ledger's to refuse.
 #[test]
 fn a_request_that_is_ordered_twice_is_executed_once() {
     let mut w = World::among_puppets(1);
