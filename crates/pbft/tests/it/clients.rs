@@ -1,9 +1,9 @@
 //! Clients, rules P-7 and P-8, and hazards 72 to 81.
 
-use bezant_pbft::Input;
 use bezant_pbft::packet::Packet;
+use bezant_pbft::{Input, Timer};
 use bezant_types::genesis::Parameters;
-use bezant_types::{Bundle, Request, Signed};
+use bezant_types::{Bundle, Request, Signed, View};
 
 use crate::network::{client_key, small};
 use crate::oracle::Kind;
@@ -177,4 +177,44 @@ fn a_request_whose_slot_failed_is_ordered_after_all() {
     w.run(2_000);
     w.heal();
     w.finish();
+}
+
+/// Rule P-1: what is in a block already does not wait to be ordered again.
+#[test]
+fn a_request_that_was_executed_is_not_ordered_again() {
+    let mut w = World::among_puppets(1);
+    let m = w.members.clone();
+    let (bundle, batch) = w.bundle_and_batch(1);
+    w.give(1, &bundle);
+    w.tell(1, &m.decided(0, 1, &batch, &[0, 2, 3]));
+    w.run(5);
+    w.input_request(1, &bundle);
+    assert_eq!(w.node(1).replica.as_ref().map(|replica| replica.report().waiting), Some(0));
+    assert_eq!(w.ignored.last().map(|(.., reason)| *reason), Some(bezant_pbft::ignored::Ignored::Duplicate));
+}
+
+/// A timer carries its view: one that fires late says nothing about this one.
+#[test]
+fn the_timers_of_earlier_views_are_ignored() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let (bundle, _) = w.bundle_and_batch(1);
+    w.give(2, &bundle);
+    for peer in [0, 3] {
+        w.tell(2, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+    }
+    let timeout = |w: &mut World, timer| w.input(2, Input::Timeout(timer));
+    timeout(&mut w, Timer::NewView(View::ZERO));
+    assert_eq!(w.view(2), 1);
+    w.tell(2, &m.new_view(1, m.empty_view_changes(1, &[0, 1, 3]), vec![]));
+    assert!(w.node(2).timers.contains_key(&Timer::Progress(View::new(1))), "it watches the new primary");
+    for _ in 0..3 {
+        timeout(&mut w, Timer::Progress(View::ZERO));
+        timeout(&mut w, Timer::NewView(View::new(1)));
+        timeout(&mut w, Timer::Seal(View::ZERO));
+    }
+    assert_eq!((w.view(2), w.standing(2)), (1, bezant_pbft::message::Standing::Normal));
+    timeout(&mut w, Timer::Progress(View::new(1)));
+    timeout(&mut w, Timer::Progress(View::new(1)));
+    assert_eq!(w.view(2), 2, "its own counts");
 }

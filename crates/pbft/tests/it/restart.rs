@@ -157,6 +157,23 @@ fn a_group_that_was_down_for_long_proceeds_although_its_proposals_are_old() {
     w.converge();
 }
 
+/// The same with nobody to spare: two backups had accepted the proposal, and the primary counts its own although it is old.
+#[test]
+fn a_primary_stands_by_its_own_old_proposal() {
+    let mut w = World::new(4, small(), 38);
+    w.work(1);
+    w.lose(|_, _, packet| matches!(packet, Packet::Prepare(_)));
+    w.ask(0);
+    w.run(60);
+    w.replicas().into_iter().for_each(|node| w.crash(node));
+    w.heal();
+    w.now += 10 * w.members.genesis.parameters().max_clock_skew_ms;
+    [0, 1, 2].into_iter().for_each(|node| w.restart(node));
+    w.run(200);
+    assert!(w.honest().into_iter().all(|node| w.view(node) == 0));
+    assert!(w.honest().into_iter().all(|node| w.executed(node) == 4));
+}
+
 /// Hazards 62 and 63: the saved state and the blocks lie behind the log by any distance. A compacted log, an older state.
 #[test]
 fn an_old_saved_state_and_a_young_log_make_one_replica() {
