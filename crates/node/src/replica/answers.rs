@@ -1,8 +1,8 @@
 //! Retransmissions that are being answered from what the ledger keeps.
 //!
 //! **The adversary** is a client that asks for old answers as fast as it can, or has others ask. An answer costs a look
-//! into the ledger and a signature, so only whoever brings its own request is answered, each request once at a time, and
-//! each client a few at a time; the executor takes blocks first.
+//! into the ledger and a signature, so only whoever brings its own request is answered, each request once at a time,
+//! and each client a few at a time; the executor takes blocks first.
 
 use std::collections::{BTreeMap, BTreeSet};
 

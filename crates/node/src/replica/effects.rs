@@ -90,8 +90,8 @@ impl Host {
         seen.contains(request.client(), request.number())
     }
 
-    /// Rule P-1: what was executed is not ordered again. But a primary may have ordered it twice, and then a slot waits for
-    /// the body although it will execute as nothing: such a one is let through.
+    /// Rule P-1: what was executed is not ordered again. But a primary may have ordered it twice, and then a slot waits
+    /// for the body although it will execute as nothing: such a one is let through.
     fn without_executed(&self, message: Message) -> Message {
         let Message::Requests(mut requests) = message else { return message };
         requests.retain(|request| !self.was_executed(request) || self.replica.lacks(&request.digest()));
@@ -124,13 +124,7 @@ impl Host {
         while !inputs.is_empty() {
             let mut ready = Ready::default();
             let now = wall_clock();
-            while let Some(input) = inputs.pop_front() {
-                // What the core asked for before it heard that a state is installed, it asked for without knowing that. The
-                // host must have seen it while it still was installing, or it would take it for the latest word.
-                if matches!(input, Err(Done::Restored { .. })) && !ready.is_empty() {
-                    inputs.push_front(input);
-                    break;
-                }
+            for input in take_steps(&mut inputs) {
                 let input = match input {
                     Ok(input) => Some(input),
                     Err(done) => self.on_done(done)?,
@@ -273,6 +267,15 @@ impl Host {
     }
 }
 
+/// Takes what is stepped before the next sync: everything, up to the news that a state is installed. What the core
+/// asked for before it heard that, it asked for without knowing it. That must be performed while the state is being
+/// installed still, when it is ignored; afterwards it would be taken for the core's latest word.
+fn take_steps(inputs: &mut VecDeque<Result<Input, Done>>) -> VecDeque<Result<Input, Done>> {
+    let installed = inputs.iter().skip(1).position(|input| matches!(input, Err(Done::Restored { .. })));
+    let end = installed.map_or(inputs.len(), |behind_first| behind_first + 1);
+    inputs.drain(..end).collect()
+}
+
 /// A message as the packets that it travels in: requests are many, and no packet is larger than what is taken.
 fn in_packets(message: Message) -> Vec<Message> {
     match message {
@@ -297,4 +300,43 @@ fn in_packets(message: Message) -> Vec<Message> {
 fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use bezant_pbft::Timer;
+    use bezant_types::{Bundle, RequestNumber, Verified};
+
+    use super::*;
+    use crate::verify::fixture::{ALICE, account, certify, genesis, history, key, set};
+
+    #[test]
+    fn what_was_asked_for_before_a_state_was_installed_is_performed_before_that_is_told() {
+        let genesis = genesis();
+        let state = history(&genesis, 1).1.remove(1);
+        let endorsed = certify(&genesis, &state);
+        let certificate = CheckpointCertificate::check(endorsed, genesis.committee(), &genesis.keyring()).unwrap();
+        let restored = || Err(Done::Restored { state: state.clone(), certificate: certificate.clone() });
+        let other = || Ok(Input::Timeout(Timer::Status));
+        let mut inputs = VecDeque::from([other(), other(), restored(), other(), restored()]);
+        let sizes: Vec<_> = std::iter::repeat_with(|| take_steps(&mut inputs).len()).take(4).collect();
+        assert_eq!(sizes, [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn many_requests_travel_in_packets_that_are_taken() {
+        let genesis = genesis();
+        let request = |number| {
+            let bundle = Bundle { number: RequestNumber::new(number), transactions: vec![set("key", "value")] };
+            let verified = Verified::sign(bundle, account(ALICE), &key(ALICE), genesis.digest());
+            Request::new(verified, genesis.parameters()).unwrap()
+        };
+        let requests: Vec<_> = (0..MAX_REQUESTS as u64 + 1).map(request).collect();
+        let sizes = |count: usize| -> Vec<usize> {
+            let packets = in_packets(Message::Requests(requests[..count].to_vec())).into_iter();
+            packets.filter_map(|one| if let Message::Requests(some) = one { Some(some.len()) } else { None }).collect()
+        };
+        assert_eq!(sizes(MAX_REQUESTS), [MAX_REQUESTS]);
+        assert_eq!(sizes(MAX_REQUESTS + 1), [MAX_REQUESTS, 1]);
+    }
 }

@@ -6,8 +6,9 @@
 //!
 //! # What is durable when
 //!
-//! Before the executor reports a checkpoint, all blocks up to it are synced. The log may then be compacted behind a stable
-//! checkpoint at any time: state store and block store together always reach at least as far as the log's beginning.
+//! Before the executor reports a checkpoint, all blocks up to it are synced. The log may then be compacted behind a
+//! stable checkpoint at any time: state store and block store together always reach at least as far as the log's
+//! beginning.
 
 use std::collections::VecDeque;
 use std::sync::mpsc;

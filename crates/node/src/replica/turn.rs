@@ -28,8 +28,8 @@ use crate::wire::{ASK, Ask, PEER, PeerFrame, Refusal};
 
 /// The most requests in one packet. What is more is sent as several packets.
 pub(super) const MAX_REQUESTS: usize = 1024;
-/// A bearer's signatures in one turn, one packet more or less: some fifty milliseconds of work if they are good, and a few
-/// times that if they are junk.
+/// A bearer's signatures in one turn, one packet more or less: some fifty milliseconds of work if they are good, and a
+/// few times that if they are junk.
 const SIGNATURES_PER_BEARER: usize = 1024;
 
 /// What has arrived.
