@@ -66,6 +66,10 @@ struct Running {
 
 impl Group {
     fn new() -> Self {
+        Self::with(Parameters::standard())
+    }
+
+    fn with(parameters: Parameters) -> Self {
         // All at once, so that they differ; released when they are about to be used.
         let ports: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let replicas = ports.iter().zip(0..).map(|(port, seed)| ReplicaEntry {
@@ -73,7 +77,7 @@ impl Group {
             address: port.local_addr().unwrap().to_string(),
         });
         let client = ClientEntry { name: "client".into(), key: key(CLIENT).account(), role: Role::Write };
-        let parameters = Parameters { status_interval_ms: 100, seal_after_ms: 50, ..Parameters::standard() };
+        let parameters = Parameters { status_interval_ms: 100, seal_after_ms: 50, ..parameters };
         let genesis =
             Genesis::new("test".into(), replicas.collect(), vec![client], Vec::new(), parameters.clone()).unwrap();
         let limits = Limits {
@@ -186,6 +190,37 @@ async fn replies(events: &mut EventReceiver, number: u64) -> Vec<Outcome> {
     };
     timeout(PATIENCE, all).await.expect("every replica answers");
     outcomes.into_values().collect()
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_late_fetches_the_state_and_votes_on_it() {
+    let short = Parameters { checkpoint_interval: 4, window: 8, pipeline: 2, ..Parameters::standard() };
+    let mut group = Group::with(short);
+    (0..3).for_each(|id| group.start(id));
+    let client = group.client().await;
+    for i in 0..24 {
+        client.execute(set(&format!("key-{i}"), "value"), soon()).await.unwrap().unwrap();
+    }
+    let height = client.height(soon()).await.unwrap();
+    group.start(3);
+    let caught_up = async {
+        loop {
+            let mut statuses = client.status(soon()).await;
+            let last = statuses.pop().and_then(|status| status.report.ok());
+            if last.is_some_and(|report| report.executed >= height && !report.fetching_state) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, caught_up).await.expect("the late replica catches up");
+    // Without replica 0, which is the primary, every quorum needs the late one.
+    let Running { stop, ended } = group.running.remove(0);
+    stop.send(()).unwrap();
+    timeout(PATIENCE, ended).await.unwrap().unwrap().unwrap();
+    let answers = client.execute(get("key-3"), soon()).await.unwrap().unwrap();
+    assert_eq!(answers, [Answer::Value(Some(b"value".to_vec()))]);
+    client.shutdown().await;
+    group.stop().await;
 }
 
 #[tokio::test]
