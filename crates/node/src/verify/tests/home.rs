@@ -213,6 +213,8 @@ fn a_saved_state_that_no_quorum_signed_is_refused() {
     unsigned.certificate = endorse(&genesis, vote, &[0, 1]);
     let mut other_root = good.clone();
     other_root.certificate = certify(&genesis, &states[3]);
+    let mut other_content = good.clone();
+    other_content.certificate = endorse(&genesis, Checkpoint { root: digest(1), ..vote }, &[0, 1, 2]);
     let mut other_height = good.clone();
     other_height.certificate = endorse(&genesis, Checkpoint { sequence: at(5), ..vote }, &[0, 1, 2]);
     let mut other_header = good.clone();
@@ -222,6 +224,7 @@ fn a_saved_state_that_no_quorum_signed_is_refused() {
     for (what, saved) in [
         ("too few signatures", unsigned),
         ("another state's certificate", other_root),
+        ("another root of that height", other_content),
         ("another height", other_height),
         ("another header", other_header),
         ("another network's signatures", foreign),
