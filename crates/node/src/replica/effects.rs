@@ -165,8 +165,8 @@ impl Host {
                 Ok(None)
             }
             Done::Restored { state, certificate } => {
-                self.state_fetch = StateFetch::None;
                 self.states.insert(state.height(), state);
+                self.on_state_installed();
                 Ok(Some(Input::Restored { certificate }))
             }
             Done::Failed(error) => Err(error.into()),
@@ -268,8 +268,8 @@ impl Host {
 }
 
 /// Takes what is stepped before the next sync: everything, up to the news that a state is installed. What the core
-/// asked for before it heard that, it asked for without knowing it. That must be performed while the state is being
-/// installed still, when it is ignored; afterwards it would be taken for the core's latest word.
+/// asked for before it heard that is then performed while the state is still being installed, as the core believed it was
+/// when it asked.
 fn take_steps(inputs: &mut VecDeque<Result<Input, Done>>) -> VecDeque<Result<Input, Done>> {
     let installed = inputs.iter().skip(1).position(|input| matches!(input, Err(Done::Restored { .. })));
     let end = installed.map_or(inputs.len(), |behind_first| behind_first + 1);

@@ -3,8 +3,9 @@
 //! # One at a time
 //!
 //! The core names a checkpoint, and may name a later one while the transfer goes on: then the transfer is turned to
-//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that
-//! ([`StateFetch`]): when it is installed, the core decides anew what it lacks.
+//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that ([`StateFetch`]).
+//! What the core names meanwhile is fetched afterwards: it asks once, delivers nothing until that state is there, and in
+//! an idle group nothing would make it ask again.
 //!
 //! A transfer that finds nobody to ask is taken up again after a pause, for ever: the core asks once, and waits.
 //!
@@ -46,7 +47,10 @@ pub(super) enum StateFetch {
     /// It is fetching one.
     Fetching(Box<Fetch>),
     /// The executor is installing one.
-    Installing,
+    Installing {
+        /// A later one that the core has asked for since, to be fetched next.
+        overtaken_by: Option<CheckpointCertificate>,
+    },
 }
 
 /// A transfer under way.
@@ -72,9 +76,9 @@ impl Host {
     pub(super) fn fetch_state(&mut self, certificate: CheckpointCertificate) {
         let now = Instant::now();
         let fetched = match &mut self.state_fetch {
-            StateFetch::Installing => {
-                let sequence = certificate.vote().sequence;
-                return tracing::debug!("the state at {sequence} is not fetched while another is being installed");
+            StateFetch::Installing { overtaken_by } => {
+                *overtaken_by = Some(certificate);
+                return;
             }
             StateFetch::Fetching(fetch) => fetch.retarget(now, certificate),
             StateFetch::None => {
@@ -86,6 +90,13 @@ impl Host {
             }
         };
         self.go_on_fetching(fetched);
+    }
+
+    /// The executor has installed the state that was fetched.
+    pub(super) fn on_state_installed(&mut self) {
+        if let Some(certificate) = self.state_fetch.installed() {
+            self.fetch_state(certificate);
+        }
     }
 
     pub(super) fn on_piece_frame(&mut self, peer: ReplicaId, frame: PeerFrame) {
@@ -133,7 +144,7 @@ impl Host {
     pub(super) fn transfers_wake_at(&self) -> Option<Instant> {
         let own = match &self.state_fetch {
             StateFetch::Fetching(fetch) => fetch.wake_at(),
-            StateFetch::None | StateFetch::Installing => None,
+            StateFetch::None | StateFetch::Installing { .. } => None,
         };
         own.into_iter().chain(self.rations.values().filter_map(Ration::wake_at)).min()
     }
@@ -144,9 +155,19 @@ impl Host {
         }
         self.mesh.flush();
         if let Some((state, certificate)) = fetched.finished {
-            self.state_fetch = StateFetch::Installing;
+            self.state_fetch = StateFetch::Installing { overtaken_by: None };
             // If the executor has gone, the loop is about to hear why.
             let _ = self.executor.send(Task::Restore { state, certificate });
+        }
+    }
+}
+
+impl StateFetch {
+    /// Nothing is being installed any more; gives what is to be fetched next.
+    fn installed(&mut self) -> Option<CheckpointCertificate> {
+        match std::mem::replace(self, Self::None) {
+            Self::Installing { overtaken_by } => overtaken_by,
+            Self::None | Self::Fetching(_) => None,
         }
     }
 }
@@ -278,6 +299,19 @@ mod tests {
 
     use super::*;
     use crate::verify::fixture::{certify, genesis, history, replica};
+
+    /// The core waits for the later state, and in an idle group it does not ask again.
+    #[test]
+    fn what_is_asked_for_while_a_state_is_installed_is_fetched_next() {
+        let genesis = genesis();
+        let (_, states) = history(&genesis, 1);
+        let endorsed = certify(&genesis, &states[1]);
+        let later = CheckpointCertificate::check(endorsed, genesis.committee(), &genesis.keyring()).unwrap();
+        let mut overtaken = StateFetch::Installing { overtaken_by: Some(later.clone()) };
+        assert_eq!(overtaken.installed(), Some(later));
+        assert!(matches!(overtaken, StateFetch::None));
+        assert_eq!(StateFetch::Installing { overtaken_by: None }.installed(), None);
+    }
 
     #[test]
     fn a_transfer_that_failed_is_taken_up_again_for_ever_and_ends_when_somebody_answers() {
