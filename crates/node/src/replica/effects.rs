@@ -268,8 +268,8 @@ impl Host {
 }
 
 /// Takes what is stepped before the next sync: everything, up to the news that a state is installed. What the core
-/// asked for before it heard that is then performed while the state is still being installed, as the core believed it was
-/// when it asked.
+/// asked for before it heard that is then performed while the state is still being installed, as the core believed it
+/// was when it asked.
 fn take_steps(inputs: &mut VecDeque<Result<Input, Done>>) -> VecDeque<Result<Input, Done>> {
     let installed = inputs.iter().skip(1).position(|input| matches!(input, Err(Done::Restored { .. })));
     let end = installed.map_or(inputs.len(), |behind_first| behind_first + 1);

@@ -3,9 +3,9 @@
 //! # One at a time
 //!
 //! The core names a checkpoint, and may name a later one while the transfer goes on: then the transfer is turned to
-//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that ([`StateFetch`]).
-//! What the core names meanwhile is fetched afterwards: it asks once, delivers nothing until that state is there, and in
-//! an idle group nothing would make it ask again.
+//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that
+//! ([`StateFetch`]). What the core names meanwhile is fetched afterwards: it asks once, delivers nothing until that
+//! state is there, and in an idle group nothing would make it ask again.
 //!
 //! A transfer that finds nobody to ask is taken up again after a pause, for ever: the core asks once, and waits.
 //!

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bezant_pbft::Timer;
 use tokio::time::Instant;
 
-/// At most one deadline per timer. Bounded: the core has a handful of timers, and those of views that it left are dropped.
+/// At most one deadline per timer. Bounded: the core has a handful of timers, and those of views that it left are
+/// dropped.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeMap<Timer, Instant>);
 
