@@ -268,6 +268,9 @@ fn a_state_that_is_overtaken_while_it_is_installed_is_taken_and_so_is_the_later_
     };
     w.tell(1, &Packet::Stable(checkpoint(40)));
     w.tell(1, &Packet::Stable(checkpoint(44)));
+    let batch = Batch::Null;
+    let meanwhile = w.told(1, &m.decided(0, 1, &batch, &[0, 2, 3]));
+    assert_eq!(meanwhile, Some(Ignored::BelowWindow), "the ledger is about to be replaced");
     w.input(1, restored(40));
     assert_eq!(w.stable(1), 40);
     w.input(1, restored(44));

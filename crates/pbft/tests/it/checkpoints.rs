@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use bezant_pbft::Fault;
 use bezant_pbft::ignored::Ignored;
 use bezant_pbft::packet::Packet;
-use bezant_types::Digest;
+use bezant_pbft::{Fault, Input, Timer};
+use bezant_types::{Digest, View};
 
 use crate::network::{Members, small};
 use crate::oracle::Kind;
@@ -67,6 +67,9 @@ fn an_idle_group_rests_on_a_stable_checkpoint() {
     let sealed = w.history.height();
     w.run(5_000);
     assert_eq!(w.history.height(), sealed, "one seal is enough");
+    w.input(0, Input::Timeout(Timer::Seal(View::ZERO)));
+    w.run(1_000);
+    assert_eq!(w.history.height(), sealed, "a late timer finds nothing to seal");
 }
 
 /// Rules C-1 and C-2, hazard 2: a quorum of distinct members for one root, and the window moves.
@@ -98,6 +101,12 @@ fn two_checkpoints_of_one_member_for_one_sequence_number_convict_it() {
     one.w.tell(1, &one.m.checkpoint(3, 1 << 60, a));
     assert_eq!(one.w.told(1, &one.m.checkpoint(3, 1 << 60, b)), Some(Ignored::Contradiction));
     assert_eq!(one.w.accusations_of(3), 2);
+    one.w.tell(1, &one.m.checkpoint(3, 1 << 50, b));
+    assert_eq!(
+        one.w.told(1, &one.m.checkpoint(3, 1 << 60, b)),
+        Some(Ignored::Contradiction),
+        "the latest is remembered"
+    );
 }
 
 /// Rule C-3 and hazard 19: the window follows execution, whatever others say.

@@ -310,6 +310,28 @@ fn two_view_changes_of_one_member_for_one_view_convict_it() {
     let earlier = m.view_change(3, 4, None, vec![]);
     assert_eq!(w.told(2, &Packet::ViewChange(earlier)), Some(Ignored::OldView));
     assert_eq!(w.told(2, &Packet::ViewChange(m.view_change(0, 0, None, vec![]))), Some(Ignored::OldView));
+    w.tell(2, &Packet::ViewChange(m.view_change(0, 5, None, vec![])));
+    assert_eq!(w.view(2), 5);
+    let behind = m.view_change(1, 4, None, vec![]);
+    assert_eq!(w.told(2, &Packet::ViewChange(behind)), Some(Ignored::OldView), "the wait is for view 5");
+}
+
+/// Rule V-2: a view is opened by its primary, and with view changes for exactly that view.
+#[test]
+fn a_view_is_opened_by_its_primary_and_for_those_who_want_it() {
+    let mut w = World::among_puppets(3);
+    let m = w.members.clone();
+    for peer in [0, 1, 2] {
+        w.tell(3, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+    }
+    assert_eq!((w.view(3), w.word(3, Kind::NewView, 1, 0)), (1, None), "replica 1 is its primary");
+    let mut w = World::among_puppets(2);
+    w.tell(2, &Packet::ViewChange(m.view_change(0, 2, None, vec![])));
+    w.tell(2, &Packet::ViewChange(m.view_change(3, 3, None, vec![])));
+    w.run(5);
+    assert_eq!((w.view(2), w.word(2, Kind::NewView, 2, 0)), (2, None), "one of three wants another view");
+    w.tell(2, &Packet::ViewChange(m.view_change(1, 2, None, vec![])));
+    assert!(w.word(2, Kind::NewView, 2, 0).is_some());
 }
 
 /// Hazard 93: checking a view change or a new view costs many signatures, so of each member a few are checked in an

@@ -1,10 +1,10 @@
 //! Leaving a view and living through it, rules V-1 to V-7: scripts of whole groups.
 
-use bezant_pbft::Timer;
 use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::{Batch, Standing};
 use bezant_pbft::packet::Packet;
-use bezant_types::View;
+use bezant_pbft::{Input, StoredBlock, Timer};
+use bezant_types::{View, codec};
 
 use crate::network::small;
 use crate::node::CrashPoint;
@@ -140,6 +140,27 @@ fn f_plus_one_view_changes_move_a_replica_to_the_nearest_of_their_views() {
     w.tell(2, &Packet::ViewChange(m.view_change(0, 5, None, vec![])));
     assert_eq!(w.view(2), 5);
     assert!(w.word(2, Kind::ViewChange, 5, 0).is_some());
+    assert!(w.node(2).timers.contains_key(&Timer::NewView(View::new(5))));
+    w.input(2, Input::Timeout(Timer::NewView(View::new(2))));
+    assert_eq!(w.view(2), 5, "a late timer of an earlier view");
+}
+
+/// What a view change carries over is not proposed a second time.
+#[test]
+fn no_request_is_ordered_twice_by_a_view_change() {
+    let mut w = World::unstarted(4, small(), 22);
+    w.replicas().into_iter().for_each(|node| w.node_mut(node).save_ms = None);
+    w.start_all();
+    w.lose(|_, _, packet| matches!(packet, Packet::Commit(signed) if signed.message.view == View::ZERO));
+    for client in 0..3 {
+        w.ask(client);
+    }
+    w.finish();
+    w.run(500);
+    assert!(w.view(1) > 0);
+    let blocks = w.node(1).disk.blocks.values();
+    let stored = blocks.map(|bytes| codec::decode::<StoredBlock>(bytes, usize::MAX).expect("a block that was written"));
+    assert_eq!(stored.map(|block| block.requests.len()).sum::<usize>(), 3);
 }
 
 /// Rule V-6 at the end of all views: nothing overflows.
