@@ -245,7 +245,12 @@ proptest! {
 
     /// Hazards 9 and 27: nor do damaged ones, and what still decodes is canonical.
     #[test]
-    fn damaged_bytes_never_panic(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), new: u8, cut: bool) {
+    fn damaged_bytes_never_panic(
+        which in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        new: u8,
+        cut: bool,
+    ) {
         let everything = everything();
         let (_, mut bytes) = everything[which.index(everything.len())].clone();
         let at = at.index(bytes.len());

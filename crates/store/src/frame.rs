@@ -217,7 +217,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_framed_comes_back(records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1200), 0..5)) {
+        fn what_was_framed_comes_back(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1200), 0..5),
+        ) {
             let bytes = encode(seed(), 9, 4, &records);
             prop_assert_eq!(bytes.len() as u64, size_of(&records));
             let head = check(seed(), &bytes).unwrap();

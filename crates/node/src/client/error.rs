@@ -22,7 +22,8 @@ pub enum ConnectError {
 /// Why there are no receipts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// Too few equal replies in time. The request may have been executed, or may yet be.
+    /// Too few equal replies in time. Unless its [`Fate`] says otherwise, the request may have been executed, or may
+    /// yet be.
     #[error("{0}")]
     NoQuorum(Box<NoQuorum>),
     /// The request's number left the client's window. It was not executed now, and nobody knows whether it was before.
@@ -68,11 +69,22 @@ pub struct NoQuorum {
     pub refused: Vec<(ReplicaId, String)>,
     /// The replicas that there was no connection to at the end.
     pub unreachable: Vec<ReplicaId>,
+    /// What can have become of it.
+    pub fate: Fate,
+}
+
+/// What can have become of a request that found no quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// No replica was ever reached. It was not executed and never will be.
+    NotSent,
+    /// Some replica was sent it. Nobody knows.
+    Unknown,
 }
 
 impl fmt::Display for NoQuorum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { waited, needed, alike, answered, versions, refused, unreachable } = self;
+        let Self { waited, needed, alike, answered, versions, refused, unreachable, fate } = self;
         write!(f, "no {needed} replicas answered alike within {}: {answered} answered", Seconds(*waited))?;
         if *versions > 1 {
             write!(f, ", with {versions} different answers, at most {alike} of them alike")?;
@@ -83,7 +95,10 @@ impl fmt::Display for NoQuorum {
         if !unreachable.is_empty() {
             write!(f, "; no connection to {}", Replicas(unreachable))?;
         }
-        f.write_str(". The request may or may not have been executed")
+        f.write_str(match fate {
+            Fate::NotSent => ". No replica was ever reached, so the request was not executed",
+            Fate::Unknown => ". The request may or may not have been executed",
+        })
     }
 }
 

@@ -9,8 +9,8 @@
 //!   connection (hazard 77);
 //! * a proof or a checkpoint was signed by a quorum and covers what was asked for, so one honest answer is enough, and
 //!   a lie is known for one;
-//! * there is an answer by the deadline, if need be [`SubmitError::NoQuorum`], which says that nobody knows whether the
-//!   request was executed, how many answered and how many versions of the truth they gave;
+//! * there is an answer by the deadline, if need be [`SubmitError::NoQuorum`], which says how many answered, how many
+//!   versions of the truth they gave, and whether the request can have been executed;
 //! * no request number is used twice, see [`numbers`], and what is under way cannot push itself out of the window, see
 //!   [`requests`].
 //!
@@ -40,7 +40,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ConnectError, NoQuorum, QueryError, SubmitError};
+pub use error::{ConnectError, Fate, NoQuorum, QueryError, SubmitError};
 pub use handle::Client;
 pub use known::Group;
 pub use numbers::{NumberSource, NumbersError};

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Options;
-use super::error::{NoQuorum, SubmitError};
+use super::error::{Fate, NoQuorum, SubmitError};
 use super::ignored::Ignored;
 use super::network::Network;
 use super::numbers::Numbers;
@@ -76,6 +76,7 @@ struct UnderWay {
     answered: BTreeSet<ReplicaId>,
     refusals: BTreeMap<ReplicaId, Refusal>,
     since: Moment,
+    fate: Fate,
     reply: SubmitReply,
 }
 
@@ -151,7 +152,8 @@ impl Requests {
         };
         self.bytes += frame.len();
         let (answered, refusals) = (BTreeSet::new(), BTreeMap::new());
-        let one = UnderWay { tally, frame: frame.clone(), shape, answered, refusals, since, reply };
+        let fate = Fate::NotSent;
+        let one = UnderWay { tally, frame: frame.clone(), shape, answered, refusals, since, fate, reply };
         let before = self.under_way.insert(number, one);
         assert!(before.is_none(), "a number is used once");
         Some(frame)
@@ -167,6 +169,11 @@ impl Requests {
     /// What a replica needs that has just been connected.
     pub(super) fn frames(&self) -> impl Iterator<Item = &Bytes> {
         self.under_way.values().map(|one| &one.frame)
+    }
+
+    /// Everything that is under way was handed to some replica's connection.
+    pub(super) fn on_sent(&mut self) {
+        self.under_way.values_mut().for_each(|one| one.fate = Fate::Unknown);
     }
 
     /// What can be said of a reply before its signature is checked.
@@ -251,7 +258,8 @@ impl Requests {
                         // needed.
                         let alike = (answered + 1).saturating_sub(versions.max(1)).min(needed - 1);
                         let unreachable = unreachable.to_vec();
-                        let error = NoQuorum { waited, needed, alike, answered, versions, refused, unreachable };
+                        let fate = one.fate;
+                        let error = NoQuorum { waited, needed, alike, answered, versions, refused, unreachable, fate };
                         late.push((number, SubmitError::NoQuorum(Box::new(error))));
                     }
                     ClientEffect::Done(..) => unreachable!("time alone answers nothing"),

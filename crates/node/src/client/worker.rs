@@ -176,6 +176,7 @@ impl Worker {
         for frame in self.requests.frames().chain(self.questions.frames()) {
             self.mesh.send(id, frame.clone());
         }
+        self.requests.on_sent();
     }
 
     fn on_frames(&mut self, frames: Vec<(ReplicaId, Bytes)>) {
@@ -230,6 +231,9 @@ impl Worker {
             match self.requests.start(now, numbers) {
                 Some(frame) => self.send_all(&frame),
                 None => return,
+            }
+            if !self.connected.is_empty() {
+                self.requests.on_sent();
             }
         }
     }

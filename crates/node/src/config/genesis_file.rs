@@ -59,8 +59,8 @@ pub fn write_genesis(path: &Path, genesis: &Genesis) -> Result<(), Error> {
         .map_err(|source| Error::disk(path, "writing the genesis", source))
 }
 
-/// The standard parameters but for `settings`, lines such as they stand in `[protocol]`. `place` is what complaints call the
-/// place where the lines come from. Whether the parameters go together is for [`Genesis::new`] to say.
+/// The standard parameters but for `settings`, lines such as they stand in `[protocol]`. `place` is what complaints
+/// call the place where the lines come from. Whether the parameters go together is for [`Genesis::new`] to say.
 ///
 /// # Errors
 /// [`Error::Line`].

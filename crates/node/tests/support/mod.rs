@@ -1,7 +1,7 @@
 //! A group in this process: the far end of the gateway's seam over the real ledger, without replicas between.
 //!
-//! It is as unkind as the group may be: with [`Kindness::AnyOrder`], bundles that are under way together are executed in
-//! an order drawn from a seed, which is what a primary may do to them.
+//! It is as unkind as the group may be: with [`Kindness::AnyOrder`], bundles that are under way together are executed
+//! in an order drawn from a seed, which is what a primary may do to them.
 
 // Each test program and the example use their part of this.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]

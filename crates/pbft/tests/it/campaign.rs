@@ -1,5 +1,5 @@
-//! Many seeds, all faults at once: the network loses, repeats, reorders and splits; replicas crash between step and sync,
-//! between sync and effects, or all together; one member lies. `BEZANT_SEEDS` says how many seeds of each kind.
+//! Many seeds, all faults at once: the network loses, repeats, reorders and splits; replicas crash between step and
+//! sync, between sync and effects, or all together; one member lies. `BEZANT_SEEDS` says how many seeds of each kind.
 
 use bezant_types::genesis::Parameters;
 

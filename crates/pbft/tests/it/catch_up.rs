@@ -63,8 +63,8 @@ fn two_valid_certificates_for_one_slot_stop_the_replica() {
     assert!(matches!(w.halted[..], [(1, bezant_pbft::Fault::Broken { .. })]));
 }
 
-/// A proposal against a commit that is proven is a lie of the primary, not the end of the world: one traitor must not be
-/// able to stop honest replicas one after the other.
+/// A proposal against a commit that is proven is a lie of the primary, not the end of the world: one traitor must not
+/// be able to stop honest replicas one after the other.
 #[test]
 fn a_proposal_against_a_proven_commit_costs_the_primary_its_view_and_nothing_else() {
     for executed in [false, true] {
@@ -121,8 +121,8 @@ fn a_missing_body_is_fetched_before_anything_is_said() {
     assert!(!w.node(1).timers.contains_key(&bezant_pbft::Timer::Fetch), "nothing is missing any more");
 }
 
-/// Rule V-4: a batch that the new view prescribes and that is not here is asked for by digest; what nobody asked for is not
-/// taken.
+/// Rule V-4: a batch that the new view prescribes and that is not here is asked for by digest; what nobody asked for is
+/// not taken.
 #[test]
 fn a_batch_is_fetched_by_its_digest_and_taken_only_if_it_was_asked_for() {
     let (mut w, m, bundle, batch) = lone();
@@ -139,7 +139,8 @@ fn a_batch_is_fetched_by_its_digest_and_taken_only_if_it_was_asked_for() {
     w.tell(2, &m.pre_prepare_by(1, 1, 1, batch.digest(), None));
     w.run(30);
     let sent = w.sent.as_ref().expect("kept");
-    let asks = |packet: &Packet| matches!(packet, Packet::Fetch(signed) if signed.message.batches == [(at(1), batch.digest())]);
+    let wanted = [(at(1), batch.digest())];
+    let asks = |packet: &Packet| matches!(packet, Packet::Fetch(signed) if signed.message.batches == wanted);
     assert!(sent.iter().any(|(from, _, packet)| *from == 2 && asks(packet)));
     assert_eq!(w.told(2, &Packet::Batch(at(1), Batch::Null)), Some(Ignored::Unasked), "another batch");
     assert_eq!(w.told(2, &Packet::Batch(at(2), batch.clone())), Some(Ignored::Unasked), "another slot");
@@ -233,7 +234,8 @@ fn a_status_or_a_fetch_comes_from_its_signer_only() {
     assert!(answers(&mut w, 2).is_empty());
 }
 
-/// Rule C-4 and hazard 67: who was away for longer than the others remember blocks gets a state, and the blocks after it.
+/// Rule C-4 and hazard 67: who was away for longer than the others remember blocks gets a state, and the blocks after
+/// it.
 #[test]
 fn a_replica_that_was_away_for_long_comes_back_by_state_transfer() {
     let mut w = World::new(4, small(), 41);
@@ -345,8 +347,8 @@ fn a_new_primary_fetches_the_bodies_of_what_it_must_propose_again() {
     w.converge();
 }
 
-/// A batch that a prepared proof names and whose holders are gone: the view fails, and the next ones too, until somebody who
-/// has it is back. Nothing is decided otherwise meanwhile.
+/// A batch that a prepared proof names and whose holders are gone: the view fails, and the next ones too, until
+/// somebody who has it is back. Nothing is decided otherwise meanwhile.
 #[test]
 fn a_batch_that_nobody_has_is_waited_for_and_not_replaced() {
     let mut w = World::new(4, small(), 46);

@@ -200,7 +200,8 @@ fn late_checkpoints_cost_no_view_change() {
     assert!(w.replicas().into_iter().all(|node| w.view(node) == 0));
 }
 
-/// Hazards 21 and 87: agreement runs ahead of a slow executor, by a window at most; checkpoints are of what it executed.
+/// Hazards 21 and 87: agreement runs ahead of a slow executor, by a window at most; checkpoints are of what it
+/// executed.
 #[test]
 fn a_slow_executor_vouches_for_what_it_has_executed() {
     let mut w = World::unstarted(4, small(), 4);

@@ -163,8 +163,8 @@ fn a_group_recovers_from_the_repetitions_of_all_its_clients() {
     assert_eq!(w.executed(1), 120);
 }
 
-/// A request whose proposal failed with its view is taken again when its client repeats it, also by a replica that had it
-/// from its log only.
+/// A request whose proposal failed with its view is taken again when its client repeats it, also by a replica that had
+/// it from its log only.
 #[test]
 fn a_request_whose_slot_failed_is_ordered_after_all() {
     let mut w = World::new(4, small(), 57);

@@ -1,17 +1,18 @@
 //! The replica and the client under everything that may happen to them.
 //!
-//! [`world::World`] is a group in virtual time: real replicas; around them a network that delays, loses, repeats, reorders
-//! and splits, disks that crash between step and sync and between sync and effects, executors, clients, and members that
-//! lie. One seed decides everything. A test that fails prints its seed and what happened, one line an event.
+//! [`world::World`] is a group in virtual time: real replicas; around them a network that delays, loses, repeats,
+//! reorders and splits, disks that crash between step and sync and between sync and effects, executors, clients, and
+//! members that lie. One seed decides everything. A test that fails prints its seed and what happened, one line an
+//! event.
 //!
 //! # What must hold after every event
 //!
-//! The oracle ([`oracle`]) sees what leaves the honest members and what reaches their executors, and shares no code with the
-//! core: no two honest members deliver different batches at one sequence number; blocks come without a gap, each once; equal
-//! heights have equal roots; each request is executed once. Nothing that binds is said unless the log holds what licenses it,
-//! and through all its lives no honest member contradicts itself, says anything in a view that it left, or votes above its
-//! window. No honest member is ever accused, and every accusation convicts. When the network is kind again, everything that
-//! was asked is answered within a bound.
+//! The oracle ([`oracle`]) sees what leaves the honest members and what reaches their executors, and shares no code
+//! with the core: no two honest members deliver different batches at one sequence number; blocks come without a gap,
+//! each once; equal heights have equal roots; each request is executed once. Nothing that binds is said unless the log
+//! holds what licenses it, and through all its lives no honest member contradicts itself, says anything in a view that
+//! it left, or votes above its window. No honest member is ever accused, and every accusation convicts. When the
+//! network is kind again, everything that was asked is answered within a bound.
 //!
 //! # The rules
 //!
@@ -105,18 +106,18 @@
 //!
 //! The mistakes that other implementations made, made here on a copy, and what noticed:
 //!
-//! * *A new view proposes null for everything and drops the proofs*: `digest_at` of `Plan::compute` returns the null digest.
-//!   Killed by `new_view::a_new_view_with_other_proposals_than_follow_is_refused` and
+//! * *A new view proposes null for everything and drops the proofs*: `digest_at` of `Plan::compute` returns the null
+//!   digest. Killed by `new_view::a_new_view_with_other_proposals_than_follow_is_refused` and
 //!   `view_change::what_committed_at_one_replica_alone_survives_the_view_change`.
-//! * *The first proof for a slot is taken, not the one with the highest view*: the comparison in `Plan::compute` is removed.
-//!   Killed by `new_view::the_proof_with_the_highest_view_counts_in_whatever_order_the_proofs_come`. *A replica's view change
-//!   counts twice*: `<` becomes `<=` in `check_quorum`. Killed by
+//! * *The first proof for a slot is taken, not the one with the highest view*: the comparison in `Plan::compute` is
+//!   removed. Killed by `new_view::the_proof_with_the_highest_view_counts_in_whatever_order_the_proofs_come`. *A
+//!   replica's view change counts twice*: `<` becomes `<=` in `check_quorum`. Killed by
 //!   `new_view::a_new_view_stands_on_a_quorum_of_distinct_view_changes_for_its_view`.
 //! * *No prepared certificates are carried*: `start_view_change` sends an empty set. Killed by
 //!   `view_change::a_view_change_carries_what_prepared` and
 //!   `view_change::what_committed_at_one_replica_alone_survives_the_view_change`.
-//! * *The view changes in a new view are not checked to be a quorum, distinct, for that view*: each of the three conditions
-//!   of `check_quorum` removed by itself. Killed by
+//! * *The view changes in a new view are not checked to be a quorum, distinct, for that view*: each of the three
+//!   conditions of `check_quorum` removed by itself. Killed by
 //!   `new_view::a_new_view_stands_on_a_quorum_of_distinct_view_changes_for_its_view`.
 
 mod campaign;

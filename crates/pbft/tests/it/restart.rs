@@ -36,8 +36,8 @@ fn crash_at(node: u16, sync: u64, point: CrashPoint, compacts: bool) {
     w.converge();
 }
 
-/// Rule on restart, hazards 54, 55 and 59: at every sync of a backup and of the primary, before it, after it, and in the
-/// middle of what follows it. The oracle compares all that was ever said.
+/// Rule on restart, hazards 54, 55 and 59: at every sync of a backup and of the primary, before it, after it, and in
+/// the middle of what follows it. The oracle compares all that was ever said.
 #[test]
 fn a_crash_at_any_point_contradicts_nothing_and_loses_nothing() {
     for sync in 1..=22 {
@@ -76,7 +76,7 @@ fn a_crash_at_any_point_of_a_view_change_contradicts_nothing() {
     }
 }
 
-/// Rule on restart: after a restart the same bytes are said again.
+/// Rule R-2: after a restart the same bytes are said again.
 #[test]
 fn a_restarted_replica_says_the_same_bytes_again() {
     let mut w = World::among_puppets(2);
@@ -101,7 +101,7 @@ fn a_restarted_replica_says_the_same_bytes_again() {
     assert_eq!(w.told(2, &m.pre_prepare(0, 1, &other)), Some(Ignored::Contradiction));
 }
 
-/// Hazard 55: what was not synced was not said, and is gone.
+/// Rule R-1 and hazard 55: what was not synced was not said, and is gone.
 #[test]
 fn a_vote_that_was_not_durable_was_not_said() {
     let mut w = World::among_puppets(2);
@@ -140,8 +140,8 @@ fn a_group_that_crashed_between_votes_and_certificates_proceeds() {
     }
 }
 
-/// The same, and the power stays off for longer than clocks may differ: the proposals on disk are too old to be accepted by
-/// those who had not accepted them. The next view orders the requests again.
+/// The same, and the power stays off for longer than clocks may differ: the proposals on disk are too old to be
+/// accepted by those who had not accepted them. The next view orders the requests again.
 #[test]
 fn a_group_that_was_down_for_long_proceeds_although_its_proposals_are_old() {
     let mut w = World::new(4, small(), 32);
@@ -157,7 +157,8 @@ fn a_group_that_was_down_for_long_proceeds_although_its_proposals_are_old() {
     w.converge();
 }
 
-/// The same with nobody to spare: two backups had accepted the proposal, and the primary counts its own although it is old.
+/// The same with nobody to spare: two backups had accepted the proposal, and the primary counts its own although it is
+/// old.
 #[test]
 fn a_primary_stands_by_its_own_old_proposal() {
     let mut w = World::new(4, small(), 38);
@@ -174,7 +175,8 @@ fn a_primary_stands_by_its_own_old_proposal() {
     assert!(w.honest().into_iter().all(|node| w.executed(node) == 4));
 }
 
-/// Hazards 62 and 63: the saved state and the blocks lie behind the log by any distance. A compacted log, an older state.
+/// Hazards 62 and 63: the saved state and the blocks lie behind the log by any distance. A compacted log, an older
+/// state.
 #[test]
 fn an_old_saved_state_and_a_young_log_make_one_replica() {
     for save_ms in [None, Some(1), Some(700)] {
@@ -199,8 +201,8 @@ fn an_old_saved_state_and_a_young_log_make_one_replica() {
     }
 }
 
-/// A stable checkpoint settles what is below it, also for a replica whose saved state is older and whose log was compacted:
-/// it has forgotten what it said there, so it says nothing there any more.
+/// A stable checkpoint settles what is below it, also for a replica whose saved state is older and whose log was
+/// compacted: it has forgotten what it said there, so it says nothing there any more.
 #[test]
 fn nobody_votes_below_a_proven_checkpoint_after_a_restart() {
     let mut w = World::among_puppets(1);
@@ -229,8 +231,8 @@ fn nobody_votes_below_a_proven_checkpoint_after_a_restart() {
     assert_eq!(w.told(1, &m.pre_prepare(0, 5, &other)), None);
 }
 
-/// The view change of a replica whose saved state is old, but whose log knows of a later stable checkpoint, is valid: its
-/// proofs lie within a window of the checkpoint that it names.
+/// The view change of a replica whose saved state is old, but whose log knows of a later stable checkpoint, is valid:
+/// its proofs lie within a window of the checkpoint that it names.
 #[test]
 fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
     let mut w = World::unstarted(4, small(), 34);
@@ -259,8 +261,8 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
     w.finish();
 }
 
-/// Rule A-1: without its log a replica executes and helps, and votes for nothing until the group has moved past all that it
-/// may have voted on.
+/// Rule A-1: without its log a replica executes and helps, and votes for nothing until the group has moved past all
+/// that it may have voted on.
 #[test]
 fn a_replica_without_its_log_is_silent_until_the_group_has_moved_on() {
     let mut w = World::new(4, small(), 35);
@@ -309,8 +311,8 @@ fn a_silent_replica_stays_silent_through_a_restart() {
     assert_eq!(w.standing(3), Standing::Recovering, "it waits");
 }
 
-/// Rule A-1: claims without proof count for nothing, so one liar cannot silence a replica for ever; and fewer than a quorum
-/// of answers do not tell how far it may have voted.
+/// Rule A-1: claims without proof count for nothing, so one liar cannot silence a replica for ever; and fewer than a
+/// quorum of answers do not tell how far it may have voted.
 #[test]
 fn a_lost_log_is_answered_by_a_quorum_and_by_proofs() {
     let mut w = World::puppets(4, &[], small());
@@ -336,8 +338,8 @@ fn a_lost_log_is_answered_by_a_quorum_and_by_proofs() {
     assert_eq!(until(&w), Some(8 + 24));
 }
 
-/// What [`bezant_pbft::Replica::dump`] writes makes the same replica: at random moments of a troubled life the log is compacted, and the
-/// compacted log replays to a replica that would write the same.
+/// What [`bezant_pbft::Replica::dump`] writes makes the same replica: at random moments of a troubled life the log is
+/// compacted, and the compacted log replays to a replica that would write the same.
 #[test]
 fn a_compacted_log_says_what_the_long_one_said() {
     for seed in 0..3 {
@@ -361,8 +363,8 @@ fn a_compacted_log_says_what_the_long_one_said() {
     }
 }
 
-/// What a backup voted for in a view that failed it goes on holding through a compaction and a restart: a proof may name it
-/// as a holder although the batch never prepared here.
+/// What a backup voted for in a view that failed it goes on holding through a compaction and a restart: a proof may
+/// name it as a holder although the batch never prepared here.
 #[test]
 fn bodies_that_were_vouched_for_survive_compaction() {
     let mut w = World::among_puppets(2);

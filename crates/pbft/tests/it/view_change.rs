@@ -67,8 +67,8 @@ fn a_view_change_carries_what_prepared() {
     assert_eq!(carried, [(1, batch.digest())]);
 }
 
-/// Hazard 29: a batch commits at one replica only, which is then cut off. The new view has the same batch at the same place.
-/// Kills the mutants that re-propose null, drop the proofs, or carry none.
+/// Hazard 29: a batch commits at one replica only, which is then cut off. The new view has the same batch at the same
+/// place. Kills the mutants that re-propose null, drop the proofs, or carry none.
 #[test]
 fn what_committed_at_one_replica_alone_survives_the_view_change() {
     for lucky in [0, 1, 2, 3] {
@@ -92,8 +92,8 @@ fn what_committed_at_one_replica_alone_survives_the_view_change() {
     }
 }
 
-/// Hazards 31 and 15: a primary that jumps to the end of the window leaves gaps. They become null, and what it proposed is
-/// executed once.
+/// Hazards 31 and 15: a primary that jumps to the end of the window leaves gaps. They become null, and what it proposed
+/// is executed once.
 #[test]
 fn gaps_that_a_primary_leaves_are_filled_with_null() {
     let mut w = World::puppets(4, &[1, 2, 3], small());
@@ -127,8 +127,8 @@ fn an_equivocating_primary_splits_nobody_and_is_replaced() {
     assert_eq!(w.ignored.last().map(|(.., reason)| *reason), Some(Ignored::OldView));
 }
 
-/// Rule V-6 and hazard 42: one member alone moves nobody, however far it says it is; f + 1 move everybody to the nearest
-/// of their views.
+/// Rule V-6 and hazard 42: one member alone moves nobody, however far it says it is; f + 1 move everybody to the
+/// nearest of their views.
 #[test]
 fn f_plus_one_view_changes_move_a_replica_to_the_nearest_of_their_views() {
     let mut w = World::among_puppets(2);
@@ -299,8 +299,8 @@ fn requests_are_executed_once_over_many_view_changes() {
     assert!(w.honest().into_iter().all(|node| w.executed(node) == 80));
 }
 
-/// Hazard 49: the primary of the next view dies with its new-view message on disk, unsent, half sent, or not even written;
-/// and the one after it too.
+/// Hazard 49: the primary of the next view dies with its new-view message on disk, unsent, half sent, or not even
+/// written; and the one after it too.
 #[test]
 fn a_new_primary_that_crashes_while_it_opens_its_view_is_replaced() {
     for point in [CrashPoint::BeforeSync, CrashPoint::AfterSync, CrashPoint::HalfWay] {

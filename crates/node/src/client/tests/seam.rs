@@ -94,8 +94,8 @@ async fn the_gateway_learns_what_is_known_without_asking() {
 async fn the_gateway_is_told_that_there_is_no_quorum() {
     let world = World::new();
     let _one = world.start(0, honest()).await;
-    let (link, _task, _stop) = serving(world.client().await);
-    let error = submit(&link, 400).await.unwrap_err();
+    let (link, _task, _stop) = serving(world.client_of(1).await);
+    let error = submit(&link, 800).await.unwrap_err();
     assert!(matches!(error, SubmitError::NoQuorum { replies: 1, needed: 2, .. }), "{error}");
 }
 

@@ -10,7 +10,7 @@ use bezant_types::{Outcome, RequestNumber};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::super::{Client, NoQuorum, Options, SubmitError};
+use super::super::{Client, Fate, NoQuorum, Options, SubmitError};
 use super::world::*;
 use crate::wire::{Refusal, Tell};
 
@@ -79,7 +79,7 @@ async fn a_member_cannot_speak_for_the_others() {
         forged.chain(handed_in).collect()
     });
     let _liar = world.start(3, script).await;
-    let why = no_quorum(world.client().await.submit(one_set(), within(400)).await);
+    let why = no_quorum(world.client_of(1).await.submit(one_set(), within(800)).await);
     assert_eq!((why.answered, why.versions), (1, 1), "only its own word counts");
 }
 
@@ -96,7 +96,7 @@ async fn a_forged_signature_is_no_reply() {
         })
     };
     let _two = [world.start(0, forge(0)).await, world.start(1, forge(1)).await];
-    let why = no_quorum(world.client().await.submit(one_set(), within(400)).await);
+    let why = no_quorum(world.client_of(2).await.submit(one_set(), within(800)).await);
     assert_eq!(why.answered, 0);
 }
 
@@ -140,7 +140,7 @@ async fn a_reply_to_another_number_or_client_counts_for_nothing() {
     });
     let _three =
         [world.start(0, other_number).await, world.start(1, other_client).await, world.start(2, honest()).await];
-    let why = no_quorum(world.client().await.submit(one_set(), within(400)).await);
+    let why = no_quorum(world.client_of(3).await.submit(one_set(), within(800)).await);
     assert_eq!(why.answered, 1);
 }
 
@@ -157,15 +157,16 @@ async fn an_outcome_that_does_not_fit_the_request_counts_for_nothing() {
         })
     };
     let _replicas = world.start_all(misfit).await;
-    assert_eq!(no_quorum(world.client().await.submit(one_set(), within(400)).await).answered, 0);
+    assert_eq!(no_quorum(world.client_of(4).await.submit(one_set(), within(800)).await).answered, 0);
 }
 
 #[tokio::test]
 async fn without_a_quorum_there_is_an_error_at_the_deadline_that_says_how_it_stands() {
     let world = World::new();
     let _two = [world.start(0, honest()).await, world.start(1, liar()).await];
+    let client = world.client_of(2).await;
     let start = Instant::now();
-    let why = no_quorum(world.client().await.submit(one_set(), within(500)).await);
+    let why = no_quorum(client.submit(one_set(), within(800)).await);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!((why.needed, why.alike, why.answered, why.versions), (2, 1, 2, 2));
     assert_eq!(why.unreachable, [replica(2), replica(3)]);
@@ -173,6 +174,17 @@ async fn without_a_quorum_there_is_an_error_at_the_deadline_that_says_how_it_sta
     assert!(text.contains("2 answered, with 2 different answers"), "{text}");
     assert!(text.contains("no connection to replicas 2, 3"), "{text}");
     assert!(text.ends_with("may or may not have been executed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_that_reached_nobody_is_known_not_to_be_executed() {
+    let world = World::new();
+    let why = no_quorum(world.client().await.submit(one_set(), within(300)).await);
+    assert_eq!((why.fate, why.unreachable.len()), (Fate::NotSent, 4));
+    assert!(why.to_string().ends_with("so the request was not executed"), "{why}");
+    let _one = world.start(0, silent()).await;
+    let why = no_quorum(world.client_of(1).await.submit(one_set(), within(800)).await);
+    assert_eq!(why.fate, Fate::Unknown, "one that is silent may have passed it on");
 }
 
 #[tokio::test]
@@ -241,7 +253,7 @@ async fn a_refusal_repeated_by_one_replica_is_one_refusal() {
         vec![Tell::Refused { number: bundle.number, refusal }; 5]
     });
     let _one = world.start(0, shouting).await;
-    let why = no_quorum(world.client().await.submit(one_set(), within(400)).await);
+    let why = no_quorum(world.client_of(1).await.submit(one_set(), within(800)).await);
     assert_eq!(why.refused, [(replica(0), "no".to_owned())]);
     assert!(why.to_string().contains("replica 0 did not take the request: no"), "{why}");
 }
@@ -303,6 +315,7 @@ async fn what_is_under_way_shares_no_slot_and_the_rest_waits_its_turn() {
     let world = World::new(); // With a window of 16 numbers.
     let replicas = world.start_all(|_| silent()).await;
     let client = world.client_with(Options { most_under_way: 1_000, ..world.patient() }).await;
+    until_connected(&client, 4).await;
     let mut asking = JoinSet::new();
     for _ in 0..40 {
         let client = client.clone();
@@ -365,6 +378,7 @@ async fn what_breaks_a_limit_or_finds_no_room_is_not_sent() {
     let world = World::new();
     let replicas = world.start_all(|_| silent()).await;
     let client = world.client_with(Options { most_waiting: 1, most_under_way: 1, ..world.patient() }).await;
+    until_connected(&client, 4).await;
     let empty = client.submit(vec![], soon()).await.unwrap_err();
     assert!(matches!(&empty, SubmitError::NotSent(why) if why.contains("no transaction")), "{empty}");
     let huge = client.submit(vec![set("key", &"x".repeat(5 << 20))], soon()).await.unwrap_err();

@@ -107,6 +107,13 @@ impl World {
         self.client_with(self.options()).await
     }
 
+    /// A client that is connected to so many replicas: what follows waits for answers and not for handshakes.
+    pub(super) async fn client_of(&self, replicas: usize) -> Client {
+        let client = self.client().await;
+        until_connected(&client, replicas).await;
+        client
+    }
+
     pub(super) async fn client_with(&self, options: Options) -> Client {
         Client::connect(self.genesis.clone(), key(ALICE), options).await.unwrap()
     }
@@ -261,6 +268,16 @@ pub(super) fn soon() -> Instant {
 
 pub(super) fn within(milliseconds: u64) -> Instant {
     Instant::now() + Duration::from_millis(milliseconds)
+}
+
+/// Waits until a client is connected to exactly so many replicas.
+pub(super) async fn until_connected(client: &Client, replicas: usize) {
+    let looking = async {
+        while client.group().await.connected.len() != replicas {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never connected to {replicas}"));
 }
 
 /// Waits until `holds`; fails if it never does.
