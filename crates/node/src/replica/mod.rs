@@ -2,7 +2,7 @@
 //!
 //! # The turn of the loop
 //!
-//! One task per replica ([`host`]) does everything that touches the protocol, in turns. The turn is the unit of
+//! One task per replica (`host`) does everything that touches the protocol, in turns. The turn is the unit of
 //! batching, so that load makes batches and idleness makes none:
 //!
 //! 1. take what has arrived, a bounded number of events, one of each sender in rotation;
@@ -15,15 +15,15 @@
 //!
 //! Nothing is said before step 4 returned. If it fails, the replica stops: what happened to the records is not known.
 //!
-//! Beside the loop run the [`executor`] (ledger, block store, replies) and the [`saver`] (state store), each a thread,
+//! Beside the loop run the `executor` (ledger, block store, replies) and the `saver` (state store), each a thread,
 //! fed in order; their results come back as inputs.
 //!
 //! # The adversary
 //!
 //! Peers and clients decide what arrives, when and how often. The transport bounds what they may have waiting in bytes
 //! and serves them in rotation; this module bounds what it does for each: a turn has a bounded number of events, and of
-//! each bearer a bounded number of signatures ([`turn`]); whoever hands over junk is not read for a while
-//! ([`bearers`]); retransmissions ([`answers`]), questions ([`questions`]) and pieces of state ([`state_transfer`])
+//! each bearer a bounded number of signatures (`turn`); whoever hands over junk is not read for a while
+//! (`bearers`); retransmissions (`answers`), questions (`questions`) and pieces of state (`state_transfer`)
 //! have quotas.
 
 mod answers;
