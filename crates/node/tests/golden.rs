@@ -1,8 +1,8 @@
 //! Golden hashes of the frames that replicas and clients send, and of the files that hold proofs.
 //!
-//! Each is the SHA-256 of the bytes of fixed values, heads included. If one differs, then bytes that others send or keep
-//! mean something else now: that is a decision about the format, to be made in a commit of its own, with the new hash here
-//! and a new version in the head.
+//! Each is the SHA-256 of the bytes of fixed values, heads included. If one differs, then bytes that others send or
+//! keep mean something else now: that is a decision about the format, to be made in a commit of its own, with the new
+//! hash here and a new version in the head.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets something else shall fail")]
 
