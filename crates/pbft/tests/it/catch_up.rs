@@ -277,6 +277,34 @@ fn a_state_that_is_overtaken_while_it_is_installed_is_taken_and_so_is_the_later_
     assert_eq!(w.stable(1), 40);
     w.input(1, restored(44));
     assert_eq!(w.stable(1), 44);
+    w.run(60);
+    w.sent = Some(vec![]);
+    w.transmit(2, 1, &m.status(2, 0, Standing::Normal, 0, 0));
+    w.run(5);
+    let helped = answers(&mut w, 2);
+    assert!(helped.iter().any(|packet| matches!(packet, Packet::Stable(_))), "it hands over the proof");
+    assert!(!helped.iter().any(|packet| matches!(packet, Packet::Checkpoint(_))), "and vouches for nothing");
+}
+
+/// Rule C-4: blocks that do not come are not waited for longer than a primary is.
+#[test]
+fn a_state_is_fetched_when_the_blocks_before_it_do_not_come() {
+    let (mut w, m, ..) = lone();
+    w.tell(1, &Packet::Stable(m.stable(8, Digest::of("test", "far"), &[0, 2, 3])));
+    w.run(350);
+    assert!(w.node(1).fetching.is_none());
+    w.run(100);
+    assert!(w.node(1).fetching.is_some());
+}
+
+/// A status of one's own, reflected, is nobody's.
+#[test]
+fn a_reflected_status_is_ignored() {
+    let (mut w, m, ..) = lone();
+    let own = m.status(1, 0, Standing::Normal, 0, 0).verify(&m.keyring, m.genesis.parameters()).expect("its own");
+    w.sent = Some(vec![]);
+    w.input(1, Input::Message(own));
+    assert_eq!(w.ignored.last().map(|(.., reason)| *reason), Some(Ignored::Duplicate));
 }
 
 /// Hazard 67: the group moves on while a slow replica fetches; it catches up under load.

@@ -238,6 +238,7 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
     let mut w = World::unstarted(4, small(), 34);
     w.replicas().into_iter().for_each(|node| {
         w.node_mut(node).save_ms = None;
+        w.node_mut(node).compacts = false;
         w.node_mut(node).execute_ms = 1;
     });
     w.start_all();
@@ -361,6 +362,75 @@ fn a_compacted_log_says_what_the_long_one_said() {
         w.finish();
         w.converge();
     }
+}
+
+/// A compacted log keeps what was said: votes, what prepared before a view was left, the view change, the view.
+#[test]
+fn a_compacted_log_keeps_votes_proofs_and_views() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let again = |w: &mut World| {
+        w.compact(2);
+        w.crash(2);
+        w.sent = Some(vec![]);
+        w.restart(2);
+        w.run(5);
+        let sent = w.sent.iter().flatten().filter(|(from, to, _)| (*from, *to) == (2, 0));
+        sent.filter_map(|(.., packet)| crate::oracle::statement(packet))
+            .map(|(_, said)| said.0.kind)
+            .collect::<Vec<_>>()
+    };
+    let (bundle, batch) = w.bundle_and_batch(1);
+    w.give(2, &bundle);
+    w.tell(2, &m.pre_prepare(0, 1, &batch));
+    assert_eq!(again(&mut w), [Kind::Prepare]);
+    w.tell(2, &m.prepare(1, 0, 1, batch.digest()));
+    assert_eq!(again(&mut w), [Kind::Prepare, Kind::Commit]);
+    let change = |w: &mut World, view| {
+        for peer in [0, 3] {
+            w.tell(2, &Packet::ViewChange(m.view_change(peer, view, None, vec![])));
+        }
+    };
+    change(&mut w, 1);
+    assert_eq!(again(&mut w), [Kind::ViewChange]);
+    change(&mut w, 3);
+    let last = w.sent.iter().flatten().rev().find_map(|(_, _, packet)| {
+        if let Packet::ViewChange(signed) = packet {
+            (signed.signer == id(2)).then(|| signed.message.clone())
+        } else {
+            None
+        }
+    });
+    assert_eq!(last.map(|change| (change.view.get(), change.prepared.len())), Some((3, 1)), "the proof is still there");
+    let proof = m.prepared(0, 1, batch.digest(), &[1, 2]);
+    let changes = vec![
+        m.view_change(0, 3, None, vec![proof]),
+        m.view_change(1, 3, None, vec![]),
+        m.view_change(3, 3, None, vec![]),
+    ];
+    w.tell(2, &m.new_view(3, changes, vec![batch.digest()]));
+    w.tell(2, &m.pre_prepare_by(3, 3, 1, batch.digest(), None));
+    assert_eq!(again(&mut w), [Kind::Prepare]);
+    assert_eq!((w.view(2), w.standing(2)), (3, Standing::Normal));
+}
+
+/// A compacted log keeps the message with which a primary opens a view: it never opens it with another.
+#[test]
+fn a_compacted_log_keeps_the_opening_of_a_view() {
+    let mut w = World::among_puppets(1);
+    let m = w.members.clone();
+    for peer in [0, 2] {
+        w.transmit(peer, 1, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+    }
+    w.run_until(PATIENCE, "it opens view 1", |w| w.word(1, Kind::NewView, 1, 0).is_some());
+    assert_eq!(w.standing(1), Standing::ViewChanging, "its own message has not come back yet");
+    w.compact(1);
+    w.crash(1);
+    w.restart(1);
+    let proof = m.prepared(0, 1, bezant_types::Digest::of("test", "x"), &[1, 2]);
+    w.tell(1, &Packet::ViewChange(m.view_change(3, 1, None, vec![proof])));
+    w.tell(1, &Packet::ViewChange(m.view_change(0, 1, None, vec![])));
+    assert_eq!((w.view(1), w.standing(1)), (1, Standing::Normal), "with the same message, or the oracle would cry");
 }
 
 /// What a backup voted for in a view that failed it goes on holding through a compaction and a restart: a proof may
