@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use bezant_node::client::{Client, Options, SubmitError};
+use bezant_node::client::{Client, NUMBERS_FILE, NumberSource, Options, SubmitError};
 use bezant_node::cluster::Directory;
 use bezant_node::config::{CLIENT_CONFIG, ClientConfig};
 use bezant_types::transaction::{Answer, Refusal, printable};
@@ -46,7 +46,8 @@ impl ClientArguments {
                 home.display()
             );
         }
-        let options = Options { limits, ..Options::for_network(&genesis) };
+        let numbers = NumberSource::File(home.join(NUMBERS_FILE));
+        let options = Options { limits, numbers, ..Options::for_network(&genesis) };
         let client = Client::connect(genesis.clone(), key, options).await?;
         Ok(Session { client, genesis, timeout: Duration::from_secs(self.timeout) })
     }

@@ -43,7 +43,7 @@ mod tests;
 pub use error::{ConnectError, Fate, NoQuorum, QueryError, SubmitError};
 pub use handle::Client;
 pub use known::Group;
-pub use numbers::{NumberSource, NumbersError};
+pub use numbers::{NUMBERS_FILE, NumberSource, NumbersError};
 pub use options::Options;
 pub use questions::{Proven, ReplicaStatus, Unreachable};
 pub use serve::serve;

@@ -36,6 +36,9 @@ use bezant_types::codec::{DecodeError, Format};
 use bezant_types::{AccountId, RequestNumber};
 use rustix::fs::{FlockOperation, flock};
 
+/// The name of the file in a client's home in which it keeps the numbers that it may have used.
+pub const NUMBERS_FILE: &str = "numbers";
+
 /// Where request numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NumberSource {

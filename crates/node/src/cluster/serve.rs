@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bezant_store::{Home, HomeError};
 
-use crate::client::{self, Client, ConnectError, serve};
+use crate::client::{self, Client, ConnectError, NumberSource, serve};
 use crate::config::{self, ClientConfig, ReplicaConfig};
 use crate::gateway::seam::seam;
 use crate::gateway::{self, BindError, Facts, Gateway, NotAClient};
@@ -92,7 +92,8 @@ pub async fn serve_gateway(
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
-    let options = client::Options { limits, ..client::Options::for_network(&genesis) };
+    let numbers = NumberSource::File(home.join(client::NUMBERS_FILE));
+    let options = client::Options { limits, numbers, ..client::Options::for_network(&genesis) };
     let client = Client::connect(genesis.clone(), key, options).await?;
     let (link, requests) = seam();
     let (requests, latency) = http::measured(requests);

@@ -201,20 +201,20 @@ fn the_timers_of_earlier_views_are_ignored() {
     let (bundle, _) = w.bundle_and_batch(1);
     w.give(2, &bundle);
     for peer in [0, 3] {
-        w.tell(2, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+        w.tell(2, &Packet::ViewChange(m.view_change(peer, 3, None, vec![])));
     }
     let timeout = |w: &mut World, timer| w.input(2, Input::Timeout(timer));
-    timeout(&mut w, Timer::NewView(View::ZERO));
-    assert_eq!(w.view(2), 1);
-    w.tell(2, &m.new_view(1, m.empty_view_changes(1, &[0, 1, 3]), vec![]));
-    assert!(w.node(2).timers.contains_key(&Timer::Progress(View::new(1))), "it watches the new primary");
+    timeout(&mut w, Timer::NewView(View::new(1)));
+    assert_eq!(w.view(2), 3);
+    w.tell(2, &m.new_view(3, m.empty_view_changes(3, &[0, 1, 3]), vec![]));
+    assert!(w.node(2).timers.contains_key(&Timer::Progress(View::new(3))), "it watches the new primary");
     for _ in 0..3 {
-        timeout(&mut w, Timer::Progress(View::ZERO));
-        timeout(&mut w, Timer::NewView(View::new(1)));
+        timeout(&mut w, Timer::Progress(View::new(1)));
+        timeout(&mut w, Timer::NewView(View::new(3)));
         timeout(&mut w, Timer::Seal(View::ZERO));
     }
-    assert_eq!((w.view(2), w.standing(2)), (1, bezant_pbft::message::Standing::Normal));
-    timeout(&mut w, Timer::Progress(View::new(1)));
-    timeout(&mut w, Timer::Progress(View::new(1)));
-    assert_eq!(w.view(2), 2, "its own counts");
+    assert_eq!((w.view(2), w.standing(2)), (3, bezant_pbft::message::Standing::Normal));
+    timeout(&mut w, Timer::Progress(View::new(3)));
+    timeout(&mut w, Timer::Progress(View::new(3)));
+    assert_eq!(w.view(2), 4, "its own counts");
 }

@@ -242,7 +242,8 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
         w.node_mut(node).execute_ms = 1;
     });
     w.start_all();
-    w.work(4);
+    w.work(12);
+    w.converge();
     w.lose(|_, _, packet| matches!(packet, Packet::Commit(_)));
     for _ in 0..6 {
         w.ask(0);
@@ -252,6 +253,7 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
         w.crash(node);
         w.node_mut(node).execute_ms = 200;
     });
+    w.lose(|_, _, packet| matches!(packet, Packet::Checkpoint(_) | Packet::Stable(_)));
     w.restart(1);
     w.restart(2);
     w.restart(3);

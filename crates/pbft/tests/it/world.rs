@@ -20,6 +20,7 @@ const TRACE_LINES: usize = 400;
 /// Something that will happen. What belongs to one life of a replica carries its number.
 pub(crate) enum Event {
     Packet { from: u16, to: u16, bytes: Vec<u8> },
+    Own { node: u16, life: u64, bytes: Vec<u8> },
     Request { client: usize, to: u16, bytes: Vec<u8> },
     Reply { client: usize, bytes: Vec<u8> },
     ClientTime { client: usize },
@@ -170,12 +171,14 @@ impl World {
                     self.input(node, Input::Timeout(timer));
                 }
             }
+            Event::Own { node, life, bytes } if self.node(node).life == life => self.arrive(node, node, &bytes),
             Event::Sync { node, life } if self.node(node).life == life => self.sync(node),
             Event::Execute { node, life } if self.node(node).life == life => self.execute(node),
             Event::Transfer { node, life } if self.node(node).life == life => self.transfer(node),
             Event::Save { node, life, sequence } if self.node(node).life == life => self.save(node, sequence),
             Event::Restart { node, life } if self.node(node).life == life => self.restart(node),
-            Event::Sync { .. }
+            Event::Own { .. }
+            | Event::Sync { .. }
             | Event::Execute { .. }
             | Event::Transfer { .. }
             | Event::Save { .. }
@@ -305,8 +308,8 @@ impl World {
                 continue;
             }
             if peer == from {
-                let bytes = packet.encode();
-                self.schedule(0, Event::Packet { from, to: from, bytes });
+                let (life, bytes) = (self.node(from).life, packet.encode());
+                self.schedule(0, Event::Own { node: from, life, bytes });
                 continue;
             }
             match self.node(from).traitor {
