@@ -44,26 +44,6 @@ pub use self::serve::serve;
 use crate::state::Header;
 use crate::state::State;
 
-/// Milliseconds on the host's monotonic clock, from any start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
-
-impl Moment {
-    /// The moment at this many milliseconds.
-    pub const fn new(milliseconds: u64) -> Self {
-        Self(milliseconds)
-    }
-
-    /// How many milliseconds.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    pub(crate) const fn after(self, milliseconds: u64) -> Self {
-        Self(self.0.saturating_add(milliseconds))
-    }
-}
-
 /// What happens to a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferInput {

@@ -9,12 +9,12 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bezant_ledger::transfer::{
-    Content, Detail, Ignored, Lie, Moment, Outline, Piece, PieceId, PieceRequest, Token, Transfer, TransferFailed,
+    Content, Detail, Ignored, Lie, Outline, Piece, PieceId, PieceRequest, Token, Transfer, TransferFailed,
     TransferInput, TransferOutput, Wanted, serve,
 };
 use bezant_ledger::{Key, Ledger, Prefix, Side, State, record};
 use bezant_types::codec::encode;
-use bezant_types::{Digest, ReplicaId, SequenceNumber, Transaction};
+use bezant_types::{Digest, Moment, ReplicaId, SequenceNumber, Transaction};
 use world::*;
 
 const LIMIT: usize = 16 << 10;

@@ -4,14 +4,14 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use bezant_types::{Digest, ReplicaId, SequenceNumber};
+use bezant_types::{Digest, Moment, ReplicaId, SequenceNumber};
 use borsh::BorshDeserialize;
 
 use super::message::{Content, Detail, Piece, PieceId, PieceRequest, Wanted};
 use super::outline::{self, Part};
 use super::peers::Peers;
 use super::serve::SMALL_BYTES;
-use super::{Ignored, Lie, Moment, Progress, TransferFailed, TransferInput, TransferOutput};
+use super::{Ignored, Lie, Progress, TransferFailed, TransferInput, TransferOutput};
 use crate::item::{Item, Key};
 use crate::state::{Header, State};
 use crate::trie::{EMPTY_HASH, Node, Prefix, Update, graft, merge};

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use bezant_types::ReplicaId;
+use bezant_types::{Moment, ReplicaId};
 
-use super::{Moment, TransferFailed};
+use super::TransferFailed;
 
 /// The peers of a transfer, asked in turn.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Peers {
         self.next = (index + 1) % count;
         let peer = &mut self.list[index];
         peer.flying += 1;
-        Some((peer.id, now.after(TIMEOUT_MS << peer.failures.min(MAX_FAILURES))))
+        Some((peer.id, now.saturating_add(TIMEOUT_MS << peer.failures.min(MAX_FAILURES))))
     }
 
     /// Whether `id` did not give what it was last asked for.
@@ -100,7 +100,7 @@ impl Peers {
             Standing::Ready => {
                 peer.failures += 1;
                 peer.standing = if peer.failures < MAX_FAILURES {
-                    Standing::Resting { until: now.after(REST_MS << peer.failures) }
+                    Standing::Resting { until: now.saturating_add(REST_MS << peer.failures) }
                 } else {
                     Standing::Silent
                 };

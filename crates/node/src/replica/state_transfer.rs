@@ -19,9 +19,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bezant_ledger::State;
-use bezant_ledger::transfer::{self, Content, Moment, Piece, PieceRequest, Transfer, TransferInput, TransferOutput};
+use bezant_ledger::transfer::{self, Content, Piece, PieceRequest, Transfer, TransferInput, TransferOutput};
 use bezant_pbft::certificate::CheckpointCertificate;
-use bezant_types::{Committee, ReplicaId};
+use bezant_types::{Committee, Moment, ReplicaId};
 use bytes::Bytes;
 
 use crate::replica::effects::Host;
