@@ -20,7 +20,7 @@ use crate::certificate::{CheckpointCertificate, CommitCertificate, Endorsed};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Checkpoint, Commit, Fetch, PrePrepare, Prepare, Standing, Status};
 use crate::packet::{Decided, Message, Outgoing};
-use crate::ready::{Effect, Fault, Ready, Recipients, Timer};
+use crate::ready::{Effect, Fault, Outbox, Recipients, Timer};
 use crate::replica::{Replica, sequence_of};
 use crate::slot::{Payload, Progress};
 
@@ -69,7 +69,7 @@ impl Fetching {
         self.state.is_some()
     }
 
-    pub(crate) fn caught_up(&mut self, out: &mut Ready) {
+    pub(crate) fn caught_up(&mut self, out: &mut Outbox) {
         if core::mem::take(&mut self.waiting_for_blocks) {
             out.effect(Effect::CancelTimer(Timer::CatchUp));
         }
@@ -82,18 +82,18 @@ impl Replica {
         Status { view: self.view, standing: self.standing(), stable: self.settled(), executed: self.executed }
     }
 
-    pub(crate) fn send_status(&self, to: Recipients, out: &mut Ready) {
+    pub(crate) fn send_status(&self, to: Recipients, out: &mut Outbox) {
         out.send(to, Outgoing::Status(self.status()));
     }
 
-    pub(crate) fn on_connected(&mut self, peer: ReplicaId, out: &mut Ready) {
+    pub(crate) fn on_connected(&mut self, peer: ReplicaId, out: &mut Outbox) {
         if peer != self.id() && self.config.committee().contains(peer) {
             self.peers.entry(peer).or_default().helped = false;
             self.send_status(Recipients::One(peer), out);
         }
     }
 
-    pub(crate) fn on_status_timeout(&mut self, out: &mut Ready) {
+    pub(crate) fn on_status_timeout(&mut self, out: &mut Outbox) {
         for peer in self.peers.values_mut() {
             peer.helped = false;
             peer.fetches = 0;
@@ -105,7 +105,7 @@ impl Replica {
     }
 
     /// Rule V-7 and hazards 49 to 53: a peer says where it stands; help it if it stands still behind this replica.
-    pub(crate) fn on_status(&mut self, message: Verified<Status>, out: &mut Ready) {
+    pub(crate) fn on_status(&mut self, message: Verified<Status>, out: &mut Outbox) {
         let (peer, status) = (message.signer(), *message.message());
         if peer == self.id() {
             return out.ignore(Some(peer), Ignored::Duplicate);
@@ -132,7 +132,7 @@ impl Replica {
         self.on_answer(peer, &status, out);
     }
 
-    fn help_with_view(&self, to: Recipients, status: &Status, out: &mut Ready) {
+    fn help_with_view(&self, to: Recipients, status: &Status, out: &mut Outbox) {
         let behind = status.view < self.view || (status.view == self.view && status.standing == Standing::ViewChanging);
         if !behind {
             return;
@@ -148,7 +148,7 @@ impl Replica {
         }
     }
 
-    fn help_with_checkpoint(&self, to: Recipients, status: &Status, out: &mut Ready) {
+    fn help_with_checkpoint(&self, to: Recipients, status: &Status, out: &mut Outbox) {
         if let Some(stable) = self.proven()
             && status.stable < self.settled()
         {
@@ -164,7 +164,7 @@ impl Replica {
         }
     }
 
-    fn help_with_blocks(&self, to: Recipients, status: &Status, out: &mut Ready) {
+    fn help_with_blocks(&self, to: Recipients, status: &Status, out: &mut Outbox) {
         if !self.recent.contains_key(&status.executed.next()) {
             return; // It lacks more than this replica kept: blocks with a gap before them would not help.
         }
@@ -175,7 +175,7 @@ impl Replica {
     }
 
     /// What this replica said about slots that are not decided, once more. The same votes: nothing new is said here.
-    fn help_with_votes(&self, to: Recipients, status: &Status, out: &mut Ready) {
+    fn help_with_votes(&self, to: Recipients, status: &Status, out: &mut Outbox) {
         if !self.is_active() || status.view != self.view {
             return;
         }
@@ -185,7 +185,7 @@ impl Replica {
     }
 
     /// Says again what this replica has said about a slot in this view.
-    pub(crate) fn repeat_votes(&self, sequence: SequenceNumber, to: Recipients, out: &mut Ready) {
+    pub(crate) fn repeat_votes(&self, sequence: SequenceNumber, to: Recipients, out: &mut Outbox) {
         let Some(slot) = self.slots.get(&sequence) else { return };
         let view = self.view;
         if let Some(digest) = slot.announced {
@@ -203,7 +203,7 @@ impl Replica {
     }
 
     /// Rule V-7: a committed batch with its proof, whatever the view.
-    pub(crate) fn on_decided(&mut self, decided: Decided, out: &mut Ready) {
+    pub(crate) fn on_decided(&mut self, decided: Decided, out: &mut Outbox) {
         match self.admit_decided(decided) {
             Ok((certificate, batch)) => {
                 let Commit { sequence, digest, .. } = *certificate.vote();
@@ -245,7 +245,7 @@ impl Replica {
     }
 
     /// A stable checkpoint with its proof.
-    pub(crate) fn on_stable_message(&mut self, endorsed: Endorsed<Checkpoint>, out: &mut Ready) {
+    pub(crate) fn on_stable_message(&mut self, endorsed: Endorsed<Checkpoint>, out: &mut Outbox) {
         let sequence = endorsed.vote.sequence;
         if sequence <= self.low() {
             return out.ignore(None, Ignored::BelowWindow);
@@ -261,7 +261,7 @@ impl Replica {
 
     /// The group has a stable checkpoint that this replica has not executed. Others keep the last window of blocks, so
     /// within it they are waited for; beyond it only the state helps.
-    pub(crate) fn on_behind(&mut self, out: &mut Ready) {
+    pub(crate) fn on_behind(&mut self, out: &mut Outbox) {
         let target = sequence_of(self.ahead.as_ref());
         if self.delivered >= target {
             return; // The executor is on its way there.
@@ -281,7 +281,7 @@ impl Replica {
     }
 
     /// The blocks up to a stable checkpoint have not come.
-    pub(crate) fn on_catch_up_timeout(&mut self, out: &mut Ready) {
+    pub(crate) fn on_catch_up_timeout(&mut self, out: &mut Outbox) {
         if !core::mem::take(&mut self.fetching.waiting_for_blocks) {
             return;
         }
@@ -292,7 +292,7 @@ impl Replica {
 
     /// Rule C-4: fetch the state of the last stable checkpoint. Until it is here nothing is delivered: the executor has
     /// one ledger, and it is about to be replaced.
-    fn fetch_state(&mut self, out: &mut Ready) {
+    fn fetch_state(&mut self, out: &mut Outbox) {
         let Some(certificate) = self.ahead.clone() else { return };
         self.fetching.caught_up(out);
         self.fetching.state = Some(certificate.vote().sequence);
@@ -300,7 +300,7 @@ impl Replica {
     }
 
     /// The host has installed the state of a checkpoint that this replica had found to be stable.
-    pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
+    pub(crate) fn on_restored(&mut self, certificate: CheckpointCertificate, out: &mut Outbox) {
         let Checkpoint { sequence, root } = *certificate.vote();
         let asked = self.fetching.state;
         assert!(asked.is_some_and(|last| sequence <= last), "a state comes because it was asked for");
@@ -325,7 +325,7 @@ impl Replica {
     }
 
     /// Keeps asking for bodies while any is missing.
-    pub(crate) fn watch_bodies(&mut self, out: &mut Ready) {
+    pub(crate) fn watch_bodies(&mut self, out: &mut Outbox) {
         let missing = !self.fetching.is_fetching_state() && !self.incomplete().is_empty();
         match self.fetching.round {
             None if missing => {
@@ -341,7 +341,7 @@ impl Replica {
     }
 
     /// Rule V-4: asks for what is missing: first those who vouched for it, then everybody in turn.
-    pub(crate) fn on_fetch_timeout(&mut self, out: &mut Ready) {
+    pub(crate) fn on_fetch_timeout(&mut self, out: &mut Outbox) {
         let Some(round) = self.fetching.round else { return };
         self.fetching.round = Some(round.saturating_add(1));
         let patience = FETCH_PATIENCE_MS.saturating_mul(1 << round.min(16)).min(FETCH_PATIENCE_MAX_MS);
@@ -376,7 +376,7 @@ impl Replica {
     }
 
     /// A peer lacks bodies.
-    pub(crate) fn on_fetch(&mut self, message: Verified<Fetch>, out: &mut Ready) {
+    pub(crate) fn on_fetch(&mut self, message: Verified<Fetch>, out: &mut Outbox) {
         let peer = message.signer();
         let Fetch { requests, batches } = message.message();
         if requests.len() > Fetch::LIMIT || batches.len() > Fetch::LIMIT {
@@ -447,7 +447,7 @@ impl Replica {
     }
 
     /// A batch that was asked for by its digest.
-    pub(crate) fn on_batch(&mut self, sequence: SequenceNumber, batch: Batch, out: &mut Ready) {
+    pub(crate) fn on_batch(&mut self, sequence: SequenceNumber, batch: Batch, out: &mut Outbox) {
         let digest = batch.digest();
         let asked = self.slots.get(&sequence).is_some_and(|slot| slot.wanted.contains_key(&digest));
         if !asked {

@@ -10,7 +10,7 @@ use crate::evidence::{Evidence, Pair};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Checkpoint};
 use crate::packet::Outgoing;
-use crate::ready::{Effect, Fault, Ready, Recipients, Timer};
+use crate::ready::{Effect, Fault, Outbox, Recipients, Timer};
 use crate::record::Record;
 use crate::replica::{Replica, sequence_of};
 use crate::slot::Payload;
@@ -100,7 +100,7 @@ impl Replica {
 
     /// The executor is done with a block: its requests wait no more, and at a checkpoint this replica vouches for its
     /// state.
-    pub(crate) fn on_applied(&mut self, sequence: SequenceNumber, root: Option<Digest>, out: &mut Ready) {
+    pub(crate) fn on_applied(&mut self, sequence: SequenceNumber, root: Option<Digest>, out: &mut Outbox) {
         assert!(
             sequence == self.executed.next() && sequence <= self.delivered,
             "blocks are applied in order, each once"
@@ -133,7 +133,7 @@ impl Replica {
     }
 
     /// Rule C-1: a member vouches for a state.
-    pub(crate) fn on_checkpoint(&mut self, vote: Verified<Checkpoint>, out: &mut Ready) {
+    pub(crate) fn on_checkpoint(&mut self, vote: Verified<Checkpoint>, out: &mut Outbox) {
         let Checkpoint { sequence, root } = *vote.message();
         if let Err(reason) = self.admit_checkpoint(&vote) {
             if reason == Ignored::Contradiction {
@@ -168,7 +168,7 @@ impl Replica {
 
     /// A quorum vouches for a state. If this replica has executed that far, its own state must be the same, and the
     /// window moves (rules C-2 and C-3). If not, it is behind.
-    pub(crate) fn on_stable(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
+    pub(crate) fn on_stable(&mut self, certificate: CheckpointCertificate, out: &mut Outbox) {
         let Checkpoint { sequence, root } = *certificate.vote();
         if sequence <= self.low() {
             return;
@@ -191,7 +191,7 @@ impl Replica {
 
     /// Moves the window. What is below the low water mark is discarded; the last delivered blocks stay for a while, for
     /// those who are a little behind.
-    pub(crate) fn advance(&mut self, certificate: CheckpointCertificate, out: &mut Ready) {
+    pub(crate) fn advance(&mut self, certificate: CheckpointCertificate, out: &mut Outbox) {
         let low = certificate.vote().sequence;
         assert!(self.low() < low && low <= self.executed, "rule C-3: the window follows execution");
         if self.settled() < low {
@@ -219,7 +219,7 @@ impl Replica {
     }
 
     /// Sees to it that what was executed does not stay without a checkpoint while the group is idle.
-    pub(crate) fn watch_seal(&mut self, out: &mut Ready) {
+    pub(crate) fn watch_seal(&mut self, out: &mut Outbox) {
         let unsealed = self.executed > self.last_checkpoint;
         if unsealed && !self.seal_armed && self.is_active() && self.primary() == self.id() {
             self.seal_armed = true;
@@ -228,7 +228,7 @@ impl Replica {
     }
 
     /// As primary: nothing has sealed the executed batches for a while, so this replica asks for a checkpoint.
-    pub(crate) fn on_seal_timeout(&mut self, now: Timestamp, view: View, out: &mut Ready) {
+    pub(crate) fn on_seal_timeout(&mut self, now: Timestamp, view: View, out: &mut Outbox) {
         if view != self.view {
             return;
         }
@@ -240,7 +240,7 @@ impl Replica {
 }
 
 /// Rule C-1: puts on record that this replica found this state, and says so.
-fn vouch(sequence: SequenceNumber, root: Digest, out: &mut Ready) {
+fn vouch(sequence: SequenceNumber, root: Digest, out: &mut Outbox) {
     let checkpoint = Checkpoint { sequence, root };
     out.record(Record::Checkpoint(checkpoint));
     out.send(Recipients::All, Outgoing::Checkpoint(checkpoint));

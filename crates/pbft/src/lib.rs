@@ -153,6 +153,6 @@ mod slot;
 mod view_change;
 
 pub use config::Config;
-pub use ready::{Block, Effect, Fault, Input, Log, Ready, Recipients, StoredBlock, Timer};
+pub use ready::{Block, Effect, Fault, Input, Ready, Recipients, StoredBlock, Timer};
 pub use replica::{Replica, Report};
 pub use restart::BadRecord;

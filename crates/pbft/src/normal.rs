@@ -9,7 +9,7 @@ use crate::evidence::{Evidence, Pair};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Commit, PrePrepare, Prepare};
 use crate::packet::{Message, Outgoing};
-use crate::ready::{Effect, Ready, Recipients, Timer};
+use crate::ready::{Effect, Outbox, Recipients, Timer};
 use crate::record::{Bodies, Record};
 use crate::replica::{Half, Replica, Watch, Work};
 use crate::slot::{Counted, Payload, Progress, Vote};
@@ -17,7 +17,7 @@ use crate::slot::{Counted, Payload, Progress, Vote};
 impl Replica {
     /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and
     /// fills the slots that lack it.
-    pub(crate) fn on_request(&mut self, request: Request, out: &mut Ready) {
+    pub(crate) fn on_request(&mut self, request: Request, out: &mut Outbox) {
         self.supply(&request, out);
         let (client, number, digest) = (request.client(), request.number(), request.digest());
         let place = self.placed.get(&digest).copied();
@@ -42,7 +42,7 @@ impl Replica {
     }
 
     /// Puts a body wherever a slot lacks it, and goes on with the slots that it completes.
-    fn supply(&mut self, request: &Request, out: &mut Ready) {
+    fn supply(&mut self, request: &Request, out: &mut Outbox) {
         let lacking: BTreeSet<_> = self.incomplete();
         for sequence in lacking {
             if self.slot_mut(sequence).supply(request) {
@@ -54,7 +54,7 @@ impl Replica {
 
     /// As primary: orders what waits, in as few batches as the pipeline leaves room for. Idle, a request is proposed at
     /// once; under load requests gather while earlier batches are under way.
-    pub(crate) fn propose(&mut self, now: Timestamp, out: &mut Ready) {
+    pub(crate) fn propose(&mut self, now: Timestamp, out: &mut Outbox) {
         while self.may_propose() && self.pool.has_unproposed() {
             let parameters = self.config.parameters();
             let (requests, bytes) = (parameters.max_batch_requests as usize, parameters.max_batch_bytes as usize);
@@ -75,7 +75,7 @@ impl Replica {
     }
 
     /// As primary: proposes a batch for the next sequence number.
-    pub(crate) fn announce(&mut self, mut payload: Payload, out: &mut Ready) {
+    pub(crate) fn announce(&mut self, mut payload: Payload, out: &mut Outbox) {
         let sequence = self.next;
         self.next = sequence.next();
         payload.recorded = true;
@@ -96,7 +96,7 @@ impl Replica {
         now: Timestamp,
         vote: Verified<PrePrepare>,
         batch: Option<Batch>,
-        out: &mut Ready,
+        out: &mut Outbox,
     ) {
         if let Err(reason) = self.admit_pre_prepare(now, &vote, batch.as_ref()) {
             out.ignore(Some(vote.signer()), reason);
@@ -216,7 +216,7 @@ impl Replica {
     }
 
     /// The consequences of a proposal that no honest primary makes.
-    fn on_bad_proposal(&mut self, vote: &Verified<PrePrepare>, reason: Ignored, out: &mut Ready) {
+    fn on_bad_proposal(&mut self, vote: &Verified<PrePrepare>, reason: Ignored, out: &mut Outbox) {
         if reason == Ignored::Contradiction {
             let PrePrepare { view, sequence, .. } = *vote.message();
             let known = self.slots.get(&sequence).and_then(|slot| slot.proposal);
@@ -235,7 +235,7 @@ impl Replica {
 
     /// Once the proposal of a slot is here with all bodies: puts both on record and says so (a primary has done that
     /// when it proposed).
-    pub(crate) fn accept(&mut self, sequence: SequenceNumber, out: &mut Ready) {
+    pub(crate) fn accept(&mut self, sequence: SequenceNumber, out: &mut Outbox) {
         let (active, view) = (self.is_active(), self.view);
         let (is_primary, signer) = (self.primary() == self.id(), self.primary());
         let max_bytes = self.config.parameters().max_batch_bytes as usize;
@@ -279,7 +279,7 @@ impl Replica {
     }
 
     /// Rule P-3: a backup's prepare. It may come before the pre-prepare.
-    pub(crate) fn on_prepare(&mut self, vote: Verified<Prepare>, out: &mut Ready) {
+    pub(crate) fn on_prepare(&mut self, vote: Verified<Prepare>, out: &mut Outbox) {
         let Prepare { view, sequence, digest } = *vote.message();
         let admitted = self.admit_vote(view, sequence).and_then(|()| {
             if vote.signer() == self.config.committee().primary(view) {
@@ -302,7 +302,7 @@ impl Replica {
     }
 
     /// Rule P-5: a replica's commit. It may come before anything else of its slot.
-    pub(crate) fn on_commit(&mut self, vote: Verified<Commit>, out: &mut Ready) {
+    pub(crate) fn on_commit(&mut self, vote: Verified<Commit>, out: &mut Outbox) {
         let Commit { view, sequence, digest } = *vote.message();
         // Also of a view that this replica has left: a quorum of them proves what was decided there (rule V-7).
         if let Err(reason) = self.admit_sequence(sequence) {
@@ -320,7 +320,7 @@ impl Replica {
     }
 
     /// Rules P-5 and V-7: whether this commit completes a quorum.
-    fn decide(&mut self, commit: Commit, out: &mut Ready) {
+    fn decide(&mut self, commit: Commit, out: &mut Outbox) {
         let (committee, id) = (self.config.committee(), self.id());
         let Some(slot) = self.slots.get_mut(&commit.sequence).filter(|slot| slot.committed.is_none()) else { return };
         let Some(certificate) = slot.try_committed(commit, committee) else { return };
@@ -343,7 +343,7 @@ impl Replica {
         counted: Counted,
         vote: &Verified<M>,
         evidence: impl FnOnce(Vote) -> Evidence,
-        out: &mut Ready,
+        out: &mut Outbox,
     ) -> bool {
         let reason = match counted {
             Counted::Yes => return true,
@@ -359,7 +359,7 @@ impl Replica {
     }
 
     /// Rule P-4: whether the prepares of a slot now amount to a certificate. Then, and only then, it commits.
-    pub(crate) fn advance_slot(&mut self, sequence: SequenceNumber, out: &mut Ready) {
+    pub(crate) fn advance_slot(&mut self, sequence: SequenceNumber, out: &mut Outbox) {
         let (active, view, committee) = (self.is_active(), self.view, self.config.committee());
         let Some(slot) = self.slots.get_mut(&sequence) else { return };
         if active && slot.progress == Progress::Accepted {
@@ -376,7 +376,7 @@ impl Replica {
     /// Rule P-8: a backup watches the piece of work that has been owed longest. Work that came later does not move its
     /// timer, so a primary that serves everybody but one client is caught when that client's request is the oldest
     /// (hazard 46).
-    pub(crate) fn watch_primary(&mut self, out: &mut Ready) {
+    pub(crate) fn watch_primary(&mut self, out: &mut Outbox) {
         // Whoever is behind cannot tell a slow primary from its own delay. The others can.
         let behind = self.ahead.is_some() || self.fetching.is_fetching_state() || self.executed < self.replayed;
         let backup = self.is_active() && self.id() != self.primary() && !behind;
@@ -411,7 +411,7 @@ impl Replica {
 
     /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another
     /// primary.
-    pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Ready) {
+    pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Outbox) {
         let Some(Watch { work, half }) = self.watch.filter(|_| view == self.view && self.is_active()) else { return };
         match half {
             Half::First => {

@@ -1,17 +1,7 @@
-//! The seam between the replica and its host: inputs, and what comes out of a step.
+//! What a replica is told, and what comes out of a step.
 //!
-//! # Durable before visible (rule R-1)
-//!
-//! [`crate::Replica::step`] returns a [`Ready`]. Its effects cannot be read: they come out of [`Ready::persist`], which
-//! takes the `Ready`, appends its records to a [`Log`], syncs, and only then hands them over. So nothing is said that
-//! the replica could forget: a crash before the sync forgets the vote before anybody heard it; a crash after it finds
-//! the vote in the log, and [`Input::Start`] says it again, byte for byte.
-//!
-//! A host may step many inputs, [`Ready::join`] what they gave and persist it with one sync (group commit). What was
-//! not synced was not said, so a crash forgets all of it consistently.
-//!
-//! The replica's own votes are effects like any other. They come back to it as messages and are counted then: a vote
-//! that was counted is durable by construction.
+//! Rule R-1, durable before visible: A step returns a [`Ready`], whose effects come out of
+//! its `persist` only. The essay on it stands at the head of [`bezant_engine`].
 
 use alloc::vec::Vec;
 
@@ -177,49 +167,17 @@ pub enum Fault {
     },
 }
 
-/// What came out of a step. See the head of this module.
-#[derive(Debug, Default, PartialEq, Eq)]
-#[must_use = "a step that is not persisted has not happened"]
-pub struct Ready {
+/// What came out of a step: records, and effects that cannot be reached before the records are durable.
+pub type Ready = bezant_engine::Ready<Record, Effect>;
+
+/// What a step puts down and wants done, while it goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
     records: Vec<Record>,
     effects: Vec<Effect>,
 }
 
-/// Where records become durable.
-pub trait Log {
-    /// Why that failed. It is fatal: what happened to the records is not known.
-    type Error;
-
-    /// Appends the records as one unit, and returns when they will survive a crash.
-    ///
-    /// # Errors
-    /// If that cannot be promised. The host must stop.
-    fn append(&mut self, records: &[Record]) -> Result<(), Self::Error>;
-}
-
-impl Ready {
-    /// Puts the outcome of a later step behind this one.
-    pub fn join(&mut self, later: Self) {
-        self.records.extend(later.records);
-        self.effects.extend(later.effects);
-    }
-
-    /// Makes the records durable, and only then hands out the effects.
-    ///
-    /// # Errors
-    /// The log's. No effect has become visible.
-    pub fn persist<L: Log>(self, log: &mut L) -> Result<Vec<Effect>, L::Error> {
-        if !self.records.is_empty() {
-            log.append(&self.records)?;
-        }
-        Ok(self.effects)
-    }
-
-    /// Whether there is nothing to keep and nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.effects.is_empty()
-    }
-
+impl Outbox {
     pub(crate) fn record(&mut self, record: Record) {
         self.records.push(record);
     }
@@ -234,6 +192,10 @@ impl Ready {
 
     pub(crate) fn ignore(&mut self, source: Source, reason: Ignored) {
         self.effects.push(Effect::Ignored(source, reason));
+    }
+
+    pub(crate) fn close(self) -> Ready {
+        Ready::new(self.records, self.effects)
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use bezant_engine::{Engine, Now};
 use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Timestamp, Verified, View};
 
 use crate::catch_up::{Fetching, Peer};
@@ -13,8 +14,9 @@ use crate::message::{NewView, Standing, ViewChange};
 use crate::new_view::Plan;
 use crate::packet::{Decided, Message};
 use crate::pool::Pool;
-use crate::ready::{Block, Effect, Input, Ready, Timer};
-use crate::restart::Silence;
+use crate::ready::{Block, Effect, Input, Outbox, Ready, Timer};
+use crate::record::Record;
+use crate::restart::{BadRecord, Silence};
 use crate::slot::Slot;
 use crate::view_change::ValidViewChange;
 
@@ -140,6 +142,27 @@ pub struct Report {
     pub claims: Vec<(ReplicaId, SequenceNumber, Digest)>,
 }
 
+impl Engine for Replica {
+    type Input = Input;
+    type Record = Record;
+    type Effect = Effect;
+    type BadRecord = BadRecord;
+
+    fn step(&mut self, now: Now, input: Input) -> Ready {
+        let mut out = Outbox::default();
+        self.on_input(now, input, &mut out);
+        out.close()
+    }
+
+    fn replay(&mut self, record: Record) -> Result<(), BadRecord> {
+        self.on_record(record)
+    }
+
+    fn dump(&self) -> Vec<Record> {
+        self.records()
+    }
+}
+
 impl Replica {
     /// A replica at the start of its network: view 0, nothing executed.
     pub fn new(config: Config) -> Self {
@@ -174,27 +197,23 @@ impl Replica {
         }
     }
 
-    /// Takes one input at `now`, the wall clock, which only dates and judges proposals. The same inputs in the same
-    /// order give the same outputs.
-    pub fn step(&mut self, now: Timestamp, input: Input) -> Ready {
-        let mut out = Ready::default();
+    fn on_input(&mut self, now: Now, input: Input, out: &mut Outbox) {
         match input {
-            Input::Start => self.on_start(&mut out),
-            Input::Submit(requests) => requests.into_iter().for_each(|request| self.on_request(request, &mut out)),
-            Input::Message(message) => self.on_message(now, message, &mut out),
-            Input::Connected(peer) => self.on_connected(peer, &mut out),
-            Input::Timeout(timer) => self.on_timeout(now, timer, &mut out),
-            Input::Applied { sequence, root } => self.on_applied(sequence, root, &mut out),
-            Input::Restored { certificate } => self.on_restored(certificate, &mut out),
+            Input::Start => self.on_start(out),
+            Input::Submit(requests) => requests.into_iter().for_each(|request| self.on_request(request, out)),
+            Input::Message(message) => self.on_message(now.wall, message, out),
+            Input::Connected(peer) => self.on_connected(peer, out),
+            Input::Timeout(timer) => self.on_timeout(now.wall, timer, out),
+            Input::Applied { sequence, root } => self.on_applied(sequence, root, out),
+            Input::Restored { certificate } => self.on_restored(certificate, out),
         }
-        self.propose(now, &mut out);
-        self.watch_primary(&mut out);
-        self.watch_bodies(&mut out);
-        self.watch_seal(&mut out);
-        out
+        self.propose(now.wall, out);
+        self.watch_primary(out);
+        self.watch_bodies(out);
+        self.watch_seal(out);
     }
 
-    fn on_message(&mut self, now: Timestamp, message: Message, out: &mut Ready) {
+    fn on_message(&mut self, now: Timestamp, message: Message, out: &mut Outbox) {
         match message {
             Message::PrePrepare(vote, batch) => self.on_pre_prepare(now, vote, batch, out),
             Message::Prepare(vote) => self.on_prepare(vote, out),
@@ -211,7 +230,7 @@ impl Replica {
         }
     }
 
-    fn on_timeout(&mut self, now: Timestamp, timer: Timer, out: &mut Ready) {
+    fn on_timeout(&mut self, now: Timestamp, timer: Timer, out: &mut Outbox) {
         match timer {
             Timer::Progress(view) => self.on_progress_timeout(view, out),
             Timer::NewView(view) => self.on_new_view_timeout(view, out),
@@ -299,7 +318,7 @@ impl Replica {
     }
 
     /// Hands committed blocks to the executor, in order and without a gap (rule P-6).
-    pub(crate) fn deliver(&mut self, out: &mut Ready) {
+    pub(crate) fn deliver(&mut self, out: &mut Outbox) {
         while !self.fetching.is_fetching_state() {
             let sequence = self.delivered.next();
             let Some(slot) = self.slots.get(&sequence) else { return };
@@ -331,7 +350,7 @@ impl Replica {
     }
 
     /// The primary of the current view has done what no honest primary does: ask for the next one at once.
-    pub(crate) fn distrust_primary(&mut self, out: &mut Ready) {
+    pub(crate) fn distrust_primary(&mut self, out: &mut Outbox) {
         if self.is_active() && self.id() != self.primary() {
             self.start_view_change(self.view.next(), out);
         }

@@ -1,9 +1,9 @@
 //! Coming back: with its log, and without it.
 //!
-//! **With its log** (rule R-2), a replica is what it was. [`Replica::replay`] takes the records in order,
-//! [`Replica::resume`] tells it how far its ledger has executed, [`Input::Start`](crate::Input::Start) says again what
-//! it had said in its view. It does not matter whether a record's message was sent before the crash: votes are said
-//! once more, the same bytes, and count once.
+//! **With its log** (rule R-2), a replica is what it was. [`Engine::replay`](bezant_engine::Engine::replay) takes the
+//! records in order, [`Replica::resume`] tells it how far its ledger has executed,
+//! [`Input::Start`](crate::Input::Start) says again what it had said in its view. It does not matter whether a record's
+//! message was sent before the crash: votes are said once more, the same bytes, and count once.
 //!
 //! **Without its log** (rule A-1), it might contradict what it said before, and every such member is one of the f until
 //! the group has moved past all that it can have voted on. It cannot have voted above its high water mark; its low
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::message::{Checkpoint, PrePrepare, Status};
 use crate::new_view::Plan;
 use crate::packet::{Outgoing, Rejected};
-use crate::ready::{Block, Ready, Recipients, StoredBlock};
+use crate::ready::{Block, Outbox, Recipients, StoredBlock};
 use crate::record::{Bodies, Record};
 use crate::replica::{Delivered, Phase, Replica, sequence_of};
 use crate::slot::{Payload, Progress, Slot, Vote};
@@ -98,10 +98,7 @@ impl Replica {
     }
 
     /// Takes one record of the log, in the order in which they were written.
-    ///
-    /// # Errors
-    /// [`BadRecord`] if it cannot have been written by this replica in this network.
-    pub fn replay(&mut self, record: Record) -> Result<(), BadRecord> {
+    pub(crate) fn on_record(&mut self, record: Record) -> Result<(), BadRecord> {
         match record {
             Record::Proposed(vote, bodies) => {
                 self.replay_bodies(vote.sequence, bodies)?;
@@ -140,7 +137,7 @@ impl Replica {
             }
             Record::ViewChange(message) => {
                 if message.view > self.view {
-                    self.leave_view(message.view, &mut Ready::default());
+                    self.leave_view(message.view, &mut Outbox::default());
                     self.asked = Some(message);
                 }
             }
@@ -154,7 +151,7 @@ impl Replica {
                 let quorum = self.check_quorum(verified.message());
                 let plan: Plan =
                     quorum.and_then(|()| self.check_new_view(&verified)).map_err(|_| BadRecord::BadNewView)?;
-                self.enter_view(verified, plan, &mut Ready::default());
+                self.enter_view(verified, plan, &mut Outbox::default());
             }
             Record::Stable(endorsed) => {
                 let certificate =
@@ -260,7 +257,7 @@ impl Replica {
     }
 
     /// Says again what this replica had said and may not have been heard to say.
-    pub(crate) fn on_start(&mut self, out: &mut Ready) {
+    pub(crate) fn on_start(&mut self, out: &mut Outbox) {
         // What replaying asked of the host was never asked.
         self.fetching = Fetching::default();
         let (committee, view) = (self.config.committee(), self.view);
@@ -296,7 +293,7 @@ impl Replica {
     }
 
     /// Everything that this replica must not forget, as the records of a fresh log.
-    pub fn dump(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         records.extend(self.proven().map(|certificate| Record::Stable(certificate.as_endorsed().clone())));
         match &self.silence {
@@ -341,7 +338,7 @@ impl Replica {
     }
 
     /// A peer's status, seen by a replica that has lost its log.
-    pub(crate) fn on_answer(&mut self, peer: ReplicaId, status: &Status, out: &mut Ready) {
+    pub(crate) fn on_answer(&mut self, peer: ReplicaId, status: &Status, out: &mut Outbox) {
         let proven = sequence_of(self.stable.as_ref()).max(sequence_of(self.ahead.as_ref()));
         let (quorum, window) = (self.config.committee().quorum(), self.config.parameters().window);
         let Silence::Asking(answers) = &mut self.silence else { return };

@@ -21,7 +21,7 @@ use crate::ignored::{Blame, Ignored};
 use crate::message::{Batch, NewView, PrePrepare, ViewChange};
 use crate::new_view::Plan;
 use crate::packet::Outgoing;
-use crate::ready::{Effect, Ready, Recipients, Timer};
+use crate::ready::{Effect, Outbox, Recipients, Timer};
 use crate::record::Record;
 use crate::replica::{Phase, Replica, Stage, sequence_of};
 use crate::slot::Payload;
@@ -81,7 +81,7 @@ fn check_all(
 
 impl Replica {
     /// Rule V-1: gives up on every view below `target`, and says what it must not forget.
-    pub(crate) fn start_view_change(&mut self, target: View, out: &mut Ready) {
+    pub(crate) fn start_view_change(&mut self, target: View, out: &mut Outbox) {
         assert!(target >= self.view, "view changes lead upwards");
         // There is no view after the last.
         if !self.silence.may_vote() || target == self.view {
@@ -103,7 +103,7 @@ impl Replica {
     }
 
     /// From here on only checkpoints, view changes, new views and proofs are accepted.
-    pub(crate) fn leave_view(&mut self, target: View, out: &mut Ready) {
+    pub(crate) fn leave_view(&mut self, target: View, out: &mut Outbox) {
         if self.watch.take().is_some() {
             out.effect(Effect::CancelTimer(Timer::Progress(self.view)));
         }
@@ -126,7 +126,7 @@ impl Replica {
     }
 
     /// Rules V-5 and V-6: a member gives up on a primary.
-    pub(crate) fn on_view_change(&mut self, message: Verified<ViewChange>, out: &mut Ready) {
+    pub(crate) fn on_view_change(&mut self, message: Verified<ViewChange>, out: &mut Outbox) {
         let signer = message.signer();
         if let Err(reason) = self.admit_view_change(&message) {
             if reason == Ignored::Contradiction {
@@ -167,7 +167,7 @@ impl Replica {
 
     /// Rule V-6: f + 1 members beyond one's view cannot all be malicious: join the nearest of their views. One alone
     /// moves nobody, however far it says it is (hazard 42).
-    fn join_others(&mut self, out: &mut Ready) {
+    fn join_others(&mut self, out: &mut Outbox) {
         let beyond: Vec<View> =
             self.view_changes.values().map(ValidViewChange::view).filter(|v| *v > self.view).collect();
         if beyond.len() >= self.config.committee().weak_quorum()
@@ -182,7 +182,7 @@ impl Replica {
     /// Whoever has gone on to a later view counts: of each member only its last view change is kept and repeated, so a
     /// quorum for exactly this view may never be seen here, and without a timer this replica would wait for ever while
     /// the others wait for it.
-    fn gather(&mut self, out: &mut Ready) {
+    fn gather(&mut self, out: &mut Outbox) {
         let come = self.view_changes.values().filter(|change| change.view() >= self.view).count();
         if self.phase == Phase::ViewChanging(Stage::Gathering) && come >= self.config.committee().quorum() {
             self.phase = Phase::ViewChanging(Stage::Waiting);
@@ -192,7 +192,7 @@ impl Replica {
     }
 
     /// Rule V-2: the primary of the awaited view opens it, once a quorum wants exactly this view.
-    fn open_view(&mut self, out: &mut Ready) {
+    fn open_view(&mut self, out: &mut Outbox) {
         let committee = self.config.committee();
         let wanting = self.view_changes.values().filter(|change| change.view() == self.view);
         let quorum: Vec<&ValidViewChange> = wanting.take(committee.quorum()).collect();
@@ -209,14 +209,14 @@ impl Replica {
     }
 
     /// Rule V-5: a quorum waited for the primary of this view in vain.
-    pub(crate) fn on_new_view_timeout(&mut self, view: View, out: &mut Ready) {
+    pub(crate) fn on_new_view_timeout(&mut self, view: View, out: &mut Outbox) {
         if view == self.view && self.phase == Phase::ViewChanging(Stage::Waiting) {
             self.start_view_change(view.next(), out);
         }
     }
 
     /// Rule V-3: the primary of a view opens it.
-    pub(crate) fn on_new_view(&mut self, message: Verified<NewView>, out: &mut Ready) {
+    pub(crate) fn on_new_view(&mut self, message: Verified<NewView>, out: &mut Outbox) {
         let signer = message.signer();
         if let Err(reason) = self.admit_new_view(&message) {
             if reason == Ignored::Contradiction {
@@ -244,7 +244,7 @@ impl Replica {
     }
 
     /// The primary of the awaited view opens it wrongly: nothing better will come of it (hazard 33).
-    fn on_bad_new_view(&mut self, message: &Verified<NewView>, reason: Ignored, out: &mut Ready) {
+    fn on_bad_new_view(&mut self, message: &Verified<NewView>, reason: Ignored, out: &mut Outbox) {
         let awaited = message.message().view == self.view && self.phase != Phase::Normal;
         if awaited && reason.blame() == Blame::Signer && reason != Ignored::NotThePrimary {
             self.start_view_change(self.view.next(), out);
@@ -299,7 +299,7 @@ impl Replica {
     }
 
     /// The view begins. What it prescribes is wanted, what waited may have to be proposed again.
-    pub(crate) fn enter_view(&mut self, message: Verified<NewView>, plan: Plan, out: &mut Ready) {
+    pub(crate) fn enter_view(&mut self, message: Verified<NewView>, plan: Plan, out: &mut Outbox) {
         let view = message.message().view;
         if view > self.view {
             // Others left without this replica. It leaves too, without having asked.
@@ -345,7 +345,7 @@ impl Replica {
 
     /// As primary of a view that has just begun: proposes what the view changes prescribe, under the new view's number.
     /// The batches are with the others already, or can be fetched; only digests are ordered.
-    pub(crate) fn repropose(&mut self, out: &mut Ready) {
+    pub(crate) fn repropose(&mut self, out: &mut Outbox) {
         if self.primary() != self.id() || !self.is_active() {
             return;
         }

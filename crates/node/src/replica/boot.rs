@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bezant_engine::Engine;
 use bezant_ledger::{Ledger, State};
 use bezant_pbft::certificate::{CheckpointCertificate, NotACertificate};
 use bezant_pbft::record::{self, Record};

@@ -5,13 +5,14 @@ use std::sync::mpsc as sync_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bezant_engine::{Engine, Now};
 use bezant_ledger::State;
 use bezant_ledger::divergence::{self, Claim};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::packet::{Message, Outgoing};
-use bezant_pbft::{Effect, Input, Ready, Recipients, Replica, Report};
+use bezant_pbft::{Effect, Input, Recipients, Replica, Report};
 use bezant_store::Home;
-use bezant_types::{Digest, Genesis, Keyring, ReplicaId, Request, SecretKey, SequenceNumber, Timestamp};
+use bezant_types::{Digest, Genesis, Keyring, Moment, ReplicaId, Request, SecretKey, SequenceNumber, Timestamp};
 use bytes::Bytes;
 
 use crate::replica::answers::{Answers, NotNow};
@@ -122,18 +123,15 @@ impl Host {
     /// Steps the core with everything that is there, until it has nothing more to say to itself.
     pub(super) async fn turn(&mut self, mut inputs: VecDeque<Result<Input, Done>>) -> Result<(), ReplicaError> {
         while !inputs.is_empty() {
-            let mut ready = Ready::default();
-            let now = wall_clock();
+            let mut steps = Vec::new();
             for input in take_steps(&mut inputs) {
-                let input = match input {
-                    Ok(input) => Some(input),
-                    Err(done) => self.on_done(done)?,
-                };
-                if let Some(input) = input {
-                    ready.join(self.replica.step(now, input));
+                match input {
+                    Ok(input) => steps.push(input),
+                    Err(done) => steps.extend(self.on_done(done)?),
                 }
             }
-            for effect in ready.persist(&mut self.log)? {
+            let now = Now { wall: wall_clock(), moment: self.moment() };
+            for effect in bezant_engine::turn(&mut self.replica, &mut self.log, now, steps)? {
                 self.perform(effect, &mut inputs)?;
             }
             self.mesh.flush();
@@ -236,6 +234,10 @@ impl Host {
             self.log.compact(&self.replica.dump())?;
         }
         Ok(())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::new(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// When the loop must wake although nothing arrives.

@@ -8,7 +8,7 @@
 //! replica whose live records alone exceed that size would rewrite all of them at every checkpoint. If they exceed even
 //! a frame, the old log stays as it is: it is longer than it need be, and says the same.
 
-use bezant_pbft::Log;
+use bezant_engine::Log;
 use bezant_pbft::record::{self, Record};
 use bezant_store::{Disk, HostDisk, LogError, Wal};
 
@@ -57,7 +57,7 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-impl<D: Disk> Log for Journal<D> {
+impl<D: Disk> Log<Record> for Journal<D> {
     type Error = LogError;
 
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {

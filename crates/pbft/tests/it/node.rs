@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 
+use bezant_engine::{Engine, Log};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::record::{self, Record};
-use bezant_pbft::{Block, Config, Log, Ready, Replica, StoredBlock, Timer};
+use bezant_pbft::{Block, Config, Ready, Replica, StoredBlock, Timer};
 use bezant_types::codec;
 
 use crate::ledger::Ledger;
@@ -38,7 +39,7 @@ pub(crate) struct Disk {
     pub(crate) syncs: u64,
 }
 
-impl Log for Disk {
+impl Log<Record> for Disk {
     type Error = Infallible;
 
     fn append(&mut self, records: &[Record]) -> Result<(), Infallible> {
@@ -58,7 +59,7 @@ impl Log for Disk {
 #[derive(Default)]
 pub(crate) struct Draft(pub(crate) Vec<Record>);
 
-impl Log for Draft {
+impl Log<Record> for Draft {
     type Error = Infallible;
 
     fn append(&mut self, records: &[Record]) -> Result<(), Infallible> {

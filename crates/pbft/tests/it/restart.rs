@@ -1,11 +1,12 @@
 //! Crashes and restarts: with the log, and without it (rule A-1).
 
+use bezant_engine::{Engine, Log};
+use bezant_pbft::Input;
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::Standing;
 use bezant_pbft::packet::Packet;
 use bezant_pbft::record::Record;
-use bezant_pbft::{Input, Log};
 
 use crate::network::{id, small};
 use crate::node::{CrashPoint, decode_log};
@@ -341,7 +342,7 @@ fn a_lost_log_is_answered_by_a_quorum_and_by_proofs() {
     assert_eq!(until(&w), Some(8 + 24));
 }
 
-/// What [`bezant_pbft::Replica::dump`] writes makes the same replica: at random moments of a troubled life the log is
+/// What [`Engine::dump`] writes makes the same replica: at random moments of a troubled life the log is
 /// compacted, and the compacted log replays to a replica that would write the same.
 #[test]
 fn a_compacted_log_says_what_the_long_one_said() {
@@ -527,7 +528,7 @@ impl World {
     }
 
     fn records(&self, node: u16) -> Vec<Record> {
-        self.node(node).replica.as_ref().map(bezant_pbft::Replica::dump).unwrap_or_default()
+        self.node(node).replica.as_ref().map(Engine::dump).unwrap_or_default()
     }
 }
 

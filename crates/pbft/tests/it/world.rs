@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bezant_engine::{Engine, Now};
 use bezant_pbft::client::{Client, Patience};
 use bezant_pbft::packet::{self, Message, Packet};
 use bezant_pbft::{Effect, Fault, Input, Recipients, Timer};
 use bezant_types::genesis::Parameters;
-use bezant_types::{ReplicaId, Request, RequestNumber, SequenceNumber, Timestamp, codec};
+use bezant_types::{Moment, ReplicaId, Request, RequestNumber, SequenceNumber, Timestamp, codec};
 
 use crate::clientele::ClientHost;
 use crate::network::{CLIENTS, Dice, EPOCH, Links, Members, client_key, id, replica_key};
@@ -190,9 +191,10 @@ impl World {
     /// One step of a replica, and when its disk is done the effects.
     pub(crate) fn input(&mut self, node: u16, input: Input) {
         let skewed = (EPOCH + self.now).checked_add_signed(self.node(node).skew_ms).expect("a sane clock");
+        let moment = Moment::new(self.now);
         let this = self.node_mut(node);
         let Some(replica) = this.replica.as_mut() else { return };
-        let ready = replica.step(Timestamp::new(skewed), input);
+        let ready = replica.step(Now { wall: Timestamp::new(skewed), moment }, input);
         this.pending.join(ready);
         if this.sync_ms == 0 {
             self.sync(node);
@@ -213,7 +215,7 @@ impl World {
         if !draft.0.is_empty() {
             let doom = this.doom.filter(|(sync, _)| *sync == this.disk.syncs + 1).map(|(_, point)| point);
             if doom != Some(CrashPoint::BeforeSync) {
-                let Ok(()) = bezant_pbft::Log::append(&mut this.disk, &draft.0);
+                let Ok(()) = bezant_engine::Log::append(&mut this.disk, &draft.0);
             }
             match doom {
                 Some(CrashPoint::BeforeSync | CrashPoint::AfterSync) => effects.clear(),
@@ -432,7 +434,7 @@ impl World {
         {
             let records = replica.dump();
             this.disk.log.clear();
-            let Ok(()) = bezant_pbft::Log::append(&mut this.disk, &records);
+            let Ok(()) = bezant_engine::Log::append(&mut this.disk, &records);
             this.disk.syncs -= 1;
         }
         let life = this.life;
