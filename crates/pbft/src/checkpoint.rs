@@ -106,6 +106,7 @@ impl Replica {
             "blocks are applied in order, each once"
         );
         self.executed = sequence;
+        self.pace.executed(sequence);
         if let Some(block) = self.recent.get(&sequence) {
             for digest in block.decided.batch.requests() {
                 self.pool.remove(digest);
@@ -119,8 +120,7 @@ impl Replica {
             }
             self.roots.insert(sequence, root);
             self.last_checkpoint = sequence;
-            if self.seal_armed {
-                self.seal_armed = false;
+            if self.seal_armed.take().is_some() {
                 out.effect(Effect::CancelTimer(Timer::Seal(self.view)));
             }
             if self.silence.may_vote() {
@@ -218,23 +218,34 @@ impl Replica {
         out.effect(Effect::Stable(certificate));
     }
 
-    /// Sees to it that what was executed does not stay without a checkpoint while the group is idle.
+    /// Sees to it that what was executed does not stay without a checkpoint while the group is idle. The primary seals
+    /// it; a backup gives it a timeout longer (deviation 6).
     pub(crate) fn watch_seal(&mut self, out: &mut Outbox) {
         let unsealed = self.executed > self.last_checkpoint;
-        if unsealed && !self.seal_armed && self.is_active() && self.primary() == self.id() {
-            self.seal_armed = true;
-            out.effect(Effect::SetTimer(Timer::Seal(self.view), self.config.parameters().seal_after_ms));
+        if !unsealed || self.seal_armed.is_some() || !self.is_active() {
+            return;
         }
+        let after = self.config.parameters().seal_after_ms;
+        let patience = if self.primary() == self.id() { 0 } else { self.timeout_ms() };
+        self.seal_armed = Some(self.executed);
+        out.effect(Effect::SetTimer(Timer::Seal(self.view), after.saturating_add(patience)));
     }
 
-    /// As primary: nothing has sealed the executed batches for a while, so this replica asks for a checkpoint.
+    /// Nothing has sealed the executed batches for a while: as primary, this replica asks for a checkpoint; as backup,
+    /// for another primary, unless more was executed meanwhile. A primary that works but never seals takes a checkpoint
+    /// every K sequence numbers all the same.
     pub(crate) fn on_seal_timeout(&mut self, now: Timestamp, view: View, out: &mut Outbox) {
         if view != self.view {
             return;
         }
-        self.seal_armed = false;
-        if self.executed > self.last_checkpoint && self.may_propose() {
+        let Some(executed) = self.seal_armed.take() else { return };
+        if self.executed == self.last_checkpoint {
+            return;
+        }
+        if self.may_propose() {
             self.announce(Payload::new(Batch::Seal { timestamp: now }, |_| None), out);
+        } else if self.id() != self.primary() && self.executed == executed && !self.is_behind() {
+            self.distrust_primary(out);
         }
     }
 }

@@ -56,6 +56,8 @@
 //!   only.
 //! * **P-8** A client that waits too long sends again to all. A backup watches the piece of work that has been owed
 //!   longest. After half of its time it passes the request on to the primary, after all of it, it asks for another.
+//! * **P-9** A backup watches the primary's pace: work that the primary could propose and lets lie for several times as
+//!   long as the group takes to agree runs up a debt, which costs it its view (`pace.rs`).
 //!
 //! **Checkpoints and water marks** (section 4.3; `checkpoint.rs`)
 //!
@@ -107,7 +109,8 @@
 //! 5. **Votes for later views are kept**, of each replica the one for the highest view. The paper assumes that a
 //!    replica hears of a view before it hears votes in it.
 //! 6. **A checkpoint on request**: a primary seals an idle group's work with an empty batch, so that what was
-//!    acknowledged is provable soon. A primary that seals all the time only makes K smaller.
+//!    acknowledged is provable soon. A primary that seals all the time only makes K smaller; one that never does loses
+//!    its view.
 //! 7. **The timer follows the oldest work.** The paper restarts the timer whenever any request executes, which lets a
 //!    primary starve one client for ever. Here it restarts when *the watched* request executes. The primary itself
 //!    watches nobody.
@@ -143,6 +146,7 @@ pub mod ignored;
 pub mod message;
 mod new_view;
 mod normal;
+mod pace;
 pub mod packet;
 mod pool;
 mod ready;

@@ -26,7 +26,7 @@ impl Replica {
             // Committed already. Once it is executed, the host answers from the ledger.
             return out.ignore(None, Ignored::Duplicate);
         }
-        if let Err(reason) = self.pool.admit(request) {
+        if let Err(reason) = self.pool.admit(self.pace.now(), request) {
             out.ignore(None, reason);
             if reason == Ignored::ClientQuota {
                 out.effect(Effect::Busy { client, number });
@@ -112,6 +112,9 @@ impl Replica {
         match payload {
             Some(payload) => slot.keep(payload),
             None => slot.want(digest, [signer]),
+        }
+        if signer != self.id() && self.plan.get(sequence).is_none() {
+            self.judge_proposal(sequence, out);
         }
         self.accept(sequence, out);
     }
@@ -267,6 +270,7 @@ impl Replica {
             self.pool.mark_proposed(&request.digest());
             self.placed.insert(request.digest(), sequence);
         }
+        self.pace.accepted(sequence);
         if !is_primary {
             let message = PrePrepare { view, sequence, digest };
             out.record(Record::Accepted(Signed { signer, message, signature }, bodies));
@@ -377,9 +381,7 @@ impl Replica {
     /// timer, so a primary that serves everybody but one client is caught when that client's request is the oldest
     /// (hazard 46).
     pub(crate) fn watch_primary(&mut self, out: &mut Outbox) {
-        // Whoever is behind cannot tell a slow primary from its own delay. The others can.
-        let behind = self.ahead.is_some() || self.fetching.is_fetching_state() || self.executed < self.replayed;
-        let backup = self.is_active() && self.id() != self.primary() && !behind;
+        let backup = self.is_active() && self.id() != self.primary() && !self.is_behind();
         let still_owed = |work| match work {
             Work::Request(arrival) => self.pool.waits(arrival),
             Work::Slot(sequence) => self.executed < sequence,

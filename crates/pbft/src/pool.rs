@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use bezant_types::{AccountId, Digest, Request};
+use bezant_types::{AccountId, Digest, Moment, Request};
 
 use crate::ignored::Ignored;
 
@@ -17,6 +17,8 @@ pub(crate) const CLIENT_QUOTA: usize = 32 << 20;
 struct Waiting {
     request: Request,
     arrival: u64,
+    /// Since when the primary of this view owes it.
+    since: Moment,
 }
 
 /// The waiting requests in order of arrival.
@@ -31,7 +33,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Lets a request wait.
-    pub(crate) fn admit(&mut self, request: Request) -> Result<(), Ignored> {
+    pub(crate) fn admit(&mut self, now: Moment, request: Request) -> Result<(), Ignored> {
         let digest = request.digest();
         if self.waiting.contains_key(&digest) {
             return Err(Ignored::Duplicate);
@@ -45,7 +47,7 @@ impl Pool {
         self.next_arrival += 1;
         self.order.insert(arrival, digest);
         self.unproposed.insert(arrival);
-        self.waiting.insert(digest, Waiting { request, arrival });
+        self.waiting.insert(digest, Waiting { request, arrival, since: now });
         Ok(())
     }
 
@@ -55,7 +57,7 @@ impl Pool {
 
     /// Drops a request that was executed.
     pub(crate) fn remove(&mut self, digest: &Digest) {
-        let Some(Waiting { request, arrival }) = self.waiting.remove(digest) else { return };
+        let Some(Waiting { request, arrival, .. }) = self.waiting.remove(digest) else { return };
         self.order.remove(&arrival);
         self.unproposed.remove(&arrival);
         if let Some(bytes) = self.bytes.get_mut(&request.client()) {
@@ -91,6 +93,21 @@ impl Pool {
         self.unproposed.iter().filter_map(|arrival| self.arrived(*arrival)).take_while(fits).cloned().collect()
     }
 
+    /// When the request that has waited longest without a place arrived.
+    pub(crate) fn oldest_unproposed(&self) -> Option<u64> {
+        self.unproposed.first().copied()
+    }
+
+    /// When a request arrived, in the order of arrivals.
+    pub(crate) fn arrival(&self, digest: &Digest) -> Option<u64> {
+        self.waiting.get(digest).map(|waiting| waiting.arrival)
+    }
+
+    /// Since when the primary of this view owes the request that arrived then.
+    pub(crate) fn since(&self, arrival: u64) -> Option<Moment> {
+        self.waiting.get(self.order.get(&arrival)?).map(|waiting| waiting.since)
+    }
+
     pub(crate) fn has_unproposed(&self) -> bool {
         !self.unproposed.is_empty()
     }
@@ -120,7 +137,8 @@ impl Pool {
     }
 
     /// A new view: what was proposed may have to be proposed again.
-    pub(crate) fn release(&mut self) {
+    pub(crate) fn release(&mut self, now: Moment) {
+        self.waiting.values_mut().for_each(|waiting| waiting.since = now);
         self.unproposed = self.order.keys().copied().collect();
     }
 

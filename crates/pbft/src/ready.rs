@@ -49,7 +49,9 @@ pub enum Timer {
     Progress(View),
     /// A quorum wants this view and its primary has not opened it.
     NewView(View),
-    /// This view's primary has executed batches that no checkpoint covers.
+    /// Work lies that this view's primary could have proposed.
+    Pace(View),
+    /// Batches were executed that no checkpoint covers.
     Seal(View),
     /// Time to tell the others where this replica stands.
     Status,

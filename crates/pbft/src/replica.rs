@@ -12,6 +12,7 @@ use crate::checkpoint::Claims;
 use crate::config::Config;
 use crate::message::{NewView, Standing, ViewChange};
 use crate::new_view::Plan;
+use crate::pace::Pace;
 use crate::packet::{Decided, Message};
 use crate::pool::Pool;
 use crate::ready::{Block, Effect, Input, Outbox, Ready, Timer};
@@ -89,6 +90,8 @@ pub struct Replica {
     /// View changes in a row without progress: the exponent of the timeout.
     pub(crate) fruitless: u32,
     pub(crate) watch: Option<Watch>,
+    /// What its primary owes it (rule P-9).
+    pub(crate) pace: Pace,
 
     /// The last stable checkpoint that this replica has executed or fetched: the low water mark. `None`: the genesis.
     pub(crate) stable: Option<CheckpointCertificate>,
@@ -99,7 +102,8 @@ pub struct Replica {
     pub(crate) roots: BTreeMap<SequenceNumber, Digest>,
     /// The last sequence number at which this replica took a checkpoint.
     pub(crate) last_checkpoint: SequenceNumber,
-    pub(crate) seal_armed: bool,
+    /// While the seal timer runs: what was executed when it was set.
+    pub(crate) seal_armed: Option<SequenceNumber>,
 
     pub(crate) slots: BTreeMap<SequenceNumber, Slot>,
     /// The last blocks that were delivered, at most a window of them.
@@ -177,12 +181,13 @@ impl Replica {
             view_changes: BTreeMap::new(),
             fruitless: 0,
             watch: None,
+            pace: Pace::default(),
             stable: None,
             ahead: None,
             claims: Claims::default(),
             roots: BTreeMap::new(),
             last_checkpoint: SequenceNumber::ZERO,
-            seal_armed: false,
+            seal_armed: None,
             slots: BTreeMap::new(),
             recent: BTreeMap::new(),
             placed: BTreeMap::new(),
@@ -198,6 +203,7 @@ impl Replica {
     }
 
     fn on_input(&mut self, now: Now, input: Input, out: &mut Outbox) {
+        self.pass_time(now.moment);
         match input {
             Input::Start => self.on_start(out),
             Input::Submit(requests) => requests.into_iter().for_each(|request| self.on_request(request, out)),
@@ -209,6 +215,7 @@ impl Replica {
         }
         self.propose(now.wall, out);
         self.watch_primary(out);
+        self.watch_pace(out);
         self.watch_bodies(out);
         self.watch_seal(out);
     }
@@ -234,6 +241,7 @@ impl Replica {
         match timer {
             Timer::Progress(view) => self.on_progress_timeout(view, out),
             Timer::NewView(view) => self.on_new_view_timeout(view, out),
+            Timer::Pace(view) => self.on_pace_timeout(view),
             Timer::Seal(view) => self.on_seal_timeout(now, view, out),
             Timer::Status => self.on_status_timeout(out),
             Timer::Fetch => self.on_fetch_timeout(out),
@@ -276,6 +284,11 @@ impl Replica {
 
     pub(crate) fn primary(&self) -> ReplicaId {
         self.config.committee().primary(self.view)
+    }
+
+    /// Whether the group is ahead. Whoever is behind cannot tell a slow primary from its own delay; the others can.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.ahead.is_some() || self.fetching.is_fetching_state() || self.executed < self.replayed
     }
 
     /// Whether this replica follows its view's primary and has a vote.
@@ -338,7 +351,7 @@ impl Replica {
         }
     }
 
-    fn forget_old_blocks(&mut self) {
+    pub(crate) fn forget_old_blocks(&mut self) {
         while self.recent.len() as u64 > self.config.parameters().window {
             let Some((sequence, old)) = self.recent.pop_first() else { return };
             for digest in old.decided.batch.requests() {

@@ -238,6 +238,7 @@ impl Replica {
         let decided =
             crate::packet::Decided { commits: block.certificate.as_endorsed().clone(), batch: block.batch.clone() };
         self.recent.insert(sequence, Delivered { decided, requests: block.requests.clone() });
+        self.forget_old_blocks();
         Ok(block)
     }
 

@@ -110,7 +110,7 @@ impl Replica {
         if let Phase::ViewChanging(Stage::Waiting) = self.phase {
             out.effect(Effect::CancelTimer(Timer::NewView(self.view)));
         }
-        if core::mem::take(&mut self.seal_armed) {
+        if self.seal_armed.take().is_some() {
             out.effect(Effect::CancelTimer(Timer::Seal(self.view)));
         }
         self.fruitless = self.fruitless.saturating_add(1);
@@ -313,7 +313,8 @@ impl Replica {
         self.opening = None;
         self.new_view = Some(message);
         self.view_changes.retain(|_, change| change.view() > view);
-        self.pool.release();
+        self.pool.release(self.pace.now());
+        self.pace.new_view();
         self.next = plan.last().unwrap_or(plan.base()).max(self.settled()).next();
         let (low, high) = (self.low(), self.high());
         for (sequence, digest, holders) in plan.slots().filter(|(sequence, ..)| low < *sequence && *sequence <= high) {

@@ -255,9 +255,9 @@ fn a_replica_that_executes_its_past_differently_halts() {
 fn a_flood_of_votes_from_one_member_is_bounded() {
     let mut one = Lone::new();
     let fill = |one: &mut Lone, salt: u64| {
-        for i in 0..300 {
+        for i in 0..50_000 {
             let digest = Digest::of("test", &(salt, i));
-            let (view, sequence) = (salt * 1_000 + i, 1 + i % 12);
+            let (view, sequence) = (salt * 100_000 + i, 1 + i % 12);
             let prepare = one.m.prepare(3, view + u64::from(view % 4 == 3), sequence, digest);
             one.w.transmit(3, 1, &prepare);
             one.w.transmit(3, 1, &one.m.commit(3, view, sequence, digest));

@@ -30,6 +30,7 @@
 //! | C-2 | `checkpoints::a_checkpoint_is_stable_with_a_quorum_of_equal_and_distinct_vouchers`, `normal::a_window_below_two_checkpoint_intervals_is_refused` |
 //! | C-3 | `checkpoints::the_window_does_not_move_past_what_was_executed` |
 //! | C-4 | `checkpoints::f_members_that_claim_to_be_far_ahead_move_nobody`, `checkpoints::f_plus_one_members_beyond_the_window_make_a_replica_ask` |
+//! | P-9 | `pace`, all of it |
 //! | V-1 | `view_change::nothing_is_said_in_a_view_that_was_left`, `view_change::a_view_change_carries_what_prepared`, `new_view::a_view_change_holds_together_or_not_at_all` |
 //! | V-2 | `new_view::a_new_view_begins_at_the_highest_proven_checkpoint`, `new_view::the_proof_with_the_highest_view_counts_in_whatever_order_the_proofs_come` |
 //! | V-3 | `new_view::a_new_view_with_other_proposals_than_follow_is_refused`, `new_view::a_new_view_stands_on_a_quorum_of_distinct_view_changes_for_its_view` |
@@ -77,7 +78,7 @@
 //! | 41 | `view_change::nothing_is_said_in_a_view_that_was_left`, and the oracle everywhere |
 //! | 42 | `view_change::f_plus_one_view_changes_move_a_replica_to_the_nearest_of_their_views`, `view_change::the_last_view_is_the_last` |
 //! | 43 | `view_change::timeouts_double_up_to_a_bound_and_fall_back_with_progress`, `view_change::a_view_change_succeeds_at_every_latency` |
-//! | 44, 45 | Only silence and unfairness beyond the timeout are noticed: a primary that stays just below it keeps its view. Not tested, for nothing watches throughput yet. |
+//! | 44, 45 | `pace::a_primary_just_below_the_timeout_is_replaced_and_throughput_comes_back`, `pace::a_primary_that_orders_one_request_at_a_time_is_replaced`, `pace::what_makes_timeouts_grow_buys_no_slowness` |
 //! | 46 | `view_change::a_primary_that_censors_one_client_is_replaced` |
 //! | 47 | `view_change::a_silent_primary_is_replaced_within_two_timeouts` |
 //! | 48 | `catch_up::a_missing_body_is_fetched_before_anything_is_said`, `catch_up::a_new_primary_fetches_the_bodies_of_what_it_must_propose_again`, `catch_up::a_batch_that_nobody_has_is_waited_for_and_not_replaced` |
@@ -132,6 +133,7 @@ mod new_view;
 mod node;
 mod normal;
 mod oracle;
+mod pace;
 mod restart;
 mod script;
 mod traitors;

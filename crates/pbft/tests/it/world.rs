@@ -35,6 +35,8 @@ pub(crate) enum Event {
 
 /// A rule of a script about the network: what does not arrive.
 type Filter = Box<dyn Fn(u16, u16, &Packet) -> bool>;
+/// A rule of a script about the network: by how much what arrives is late.
+type Delay = Box<dyn Fn(u16, u16, &Packet) -> u64>;
 
 pub(crate) struct World {
     pub(crate) members: Members,
@@ -53,6 +55,7 @@ pub(crate) struct World {
     pub(crate) sent: Option<Vec<(u16, u16, Packet)>>,
     pub(crate) transfers: u64,
     filters: Vec<Filter>,
+    delays: Vec<Delay>,
     queue: BTreeMap<(u64, u64), Event>,
     serial: u64,
     seed: u64,
@@ -102,6 +105,7 @@ impl World {
             sent: None,
             transfers: 0,
             filters: vec![],
+            delays: vec![],
             queue: BTreeMap::new(),
             serial: 0,
             seed,
@@ -142,10 +146,16 @@ impl World {
         self.filters.push(Box::new(filter));
     }
 
+    /// Makes every packet late by as many milliseconds as `delay` says, from now on.
+    pub(crate) fn delay(&mut self, delay: impl Fn(u16, u16, &Packet) -> u64 + 'static) {
+        self.delays.push(Box::new(delay));
+    }
+
     /// The network is kind again.
     pub(crate) fn heal(&mut self) {
         self.note(|| "the network heals".into());
         self.filters.clear();
+        self.delays.clear();
         self.links = Links::kind();
     }
 
@@ -352,9 +362,10 @@ impl World {
         }
         let copies = if self.dice.chance(self.links.duplicates) { 2 } else { 1 };
         let bytes = packet.encode();
+        let late: u64 = self.delays.iter().map(|delay| delay(from, to, packet)).sum();
         for _ in 0..copies {
             let (least, most) = self.links.delay;
-            let delay = least + self.dice.below(most - least + 1);
+            let delay = late + least + self.dice.below(most - least + 1);
             self.schedule(delay, Event::Packet { from, to, bytes: bytes.clone() });
         }
     }

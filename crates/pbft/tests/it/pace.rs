@@ -1,0 +1,195 @@
+//! Rule P-9: the primary is watched for its pace, and nobody else can make it look slow. Hazards 44 and 45.
+
+use bezant_pbft::message::Batch;
+use bezant_pbft::packet::Packet;
+use bezant_types::genesis::Parameters;
+
+use crate::network::small;
+use crate::oracle::Kind;
+use crate::world::World;
+
+/// The request timeout of these worlds, in milliseconds.
+const TIMEOUT: u64 = 400;
+
+impl World {
+    /// Every client asks again as soon as it is answered, for so long; gives how many answers came.
+    fn served_in(&mut self, ms: u64) -> usize {
+        let done = |w: &World| w.clients.iter().map(|host| host.done.len()).sum::<usize>();
+        let (before, end) = (done(self), self.now + ms);
+        while self.next_event().is_some_and(|at| at <= end) {
+            for client in 0..self.clients.len() {
+                if self.clients[client].client.outstanding() == 0 {
+                    self.ask(client);
+                }
+            }
+            self.tick();
+        }
+        done(self) - before
+    }
+
+    fn views(&self) -> Vec<u64> {
+        self.replicas().into_iter().map(|node| self.view(node)).collect()
+    }
+}
+
+fn proposes(packet: &Packet) -> bool {
+    matches!(packet, Packet::PrePrepare(..))
+}
+
+/// Hazard 45: whatever it waits for before each proposal, it is replaced, and the group works again as before.
+#[test]
+fn a_primary_just_below_the_timeout_is_replaced_and_throughput_comes_back() {
+    let baseline = World::new(4, small(), 301).served_in(1_000);
+    for late in [TIMEOUT / 10, TIMEOUT / 4, TIMEOUT / 2, TIMEOUT * 9 / 10] {
+        let mut w = World::new(4, small(), 301);
+        // An honest start: the group has learnt how fast it is.
+        w.served_in(200);
+        w.delay(move |from, _, packet| if from == 0 && proposes(packet) { late } else { 0 });
+        w.served_in(1_200);
+        let served = w.served_in(1_000);
+        assert!(served * 10 >= baseline * 9, "{late} ms late: {served} of {baseline} requests");
+        assert_eq!(w.views(), [1; 4], "and nobody else is");
+    }
+}
+
+/// The bound of the rule: half a timeout of debt, and two allowances of four times the time of agreement.
+#[test]
+fn the_time_that_a_slow_primary_wastes_is_bounded() {
+    let mut w = World::new(4, small(), 302);
+    w.links.delay = (1, 1);
+    w.served_in(200);
+    w.delay(|from, _, packet| if from == 0 && proposes(packet) { 360 } else { 0 });
+    let asked = w.now;
+    w.ask(0);
+    w.run_until(1_000, "it is replaced", |w| w.views().iter().all(|view| *view == 1));
+    let took = w.now - asked;
+    assert!(took <= TIMEOUT / 2 + 2 * 4 * 6 + 10, "{took} ms");
+}
+
+/// Hazard 44: timeouts that grew in fruitless views fall back with progress, and the allowance with them.
+#[test]
+fn what_makes_timeouts_grow_buys_no_slowness() {
+    let mut w = World::new(4, small(), 303);
+    w.served_in(200);
+    w.lose(|_, _, packet| matches!(packet, Packet::NewView(_) | Packet::PrePrepare(..)));
+    w.ask(0);
+    w.run(3_000);
+    w.heal();
+    w.finish();
+    let primary = w.members.primary(w.view(0));
+    w.delay(move |from, _, packet| if from == primary && proposes(packet) { 300 } else { 0 });
+    let view = w.view(0);
+    w.served_in(1_500);
+    assert!(w.views().into_iter().all(|now| now > view), "{:?}", w.views());
+}
+
+/// An honest primary is not slow because the network is, or its disks, or its executor.
+#[test]
+fn an_honest_primary_keeps_its_view_at_every_latency_and_load() {
+    for (seed, (least, most)) in [(1, 1), (1, 30), (20, 20), (5, 60), (60, 60)].into_iter().enumerate() {
+        for (sync, execute) in [(0, 0), (7, 0), (0, 9), (15, 15)] {
+            let mut w = World::new(4, small(), 310 + seed as u64);
+            w.links.delay = (least, most);
+            for node in w.replicas() {
+                (w.node_mut(node).sync_ms, w.node_mut(node).execute_ms) = (sync, execute);
+            }
+            (0..15).for_each(|round| _ = w.ask(round % 3));
+            w.served_in(1_500);
+            assert_eq!(w.views(), [0; 4], "delays of {least} to {most} ms, syncs of {sync}, execution of {execute}");
+        }
+    }
+}
+
+/// A pause now and then is forgiven: debts are paid off.
+#[test]
+fn a_primary_that_pauses_now_and_then_keeps_its_view() {
+    let mut w = World::new(4, small(), 304);
+    w.served_in(200);
+    for _ in 0..8 {
+        w.delay(|from, _, packet| if from == 0 && proposes(packet) { 40 } else { 0 });
+        w.served_in(50);
+        w.heal();
+        w.served_in(700);
+    }
+    assert_eq!(w.views(), [0; 4]);
+}
+
+/// A client that avoids the primary moves no view, however long it goes on.
+#[test]
+fn a_client_that_avoids_the_primary_does_not_make_it_look_slow() {
+    let mut w = World::new(4, small(), 305);
+    w.served_in(200);
+    w.links.client_cut.extend([(0, 0), (1, 0), (2, 0)]);
+    w.served_in(6_000);
+    assert_eq!(w.views(), [0; 4]);
+    let relayed = w.clients.iter().map(|host| host.done.len()).sum::<usize>();
+    assert!(relayed > 400, "an allowance later they are passed on: {relayed}");
+}
+
+/// Hazard 45, in the other way: on time, and one request at a time while many wait.
+#[test]
+fn a_primary_that_orders_one_request_at_a_time_is_replaced() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let bundles: Vec<_> = (1..=200).map(|number| m.bundle(0, number, "x")).collect();
+    let input = |w: &mut World, some: &[_]| some.iter().for_each(|bundle| w.input_request(2, bundle));
+    let order = |w: &mut World, sequence: u64, some: &[_]| {
+        let batch = m.batch(w.now, some);
+        w.transmit(0, 2, &m.pre_prepare(0, sequence, &batch));
+        w.run(6);
+        w.tell(2, &m.decided(0, sequence, &batch, &[0, 1, 3]));
+        let at = sequence - sequence % 4;
+        let root = w.node(2).states.get(&at).map(|ledger| ledger.root);
+        for (peer, root) in [0, 1, 3].into_iter().zip(std::iter::repeat(root)).filter_map(|(p, r)| Some((p, r?))) {
+            w.transmit(peer, 2, &m.checkpoint(peer, at, root));
+        }
+        w.run(2);
+    };
+    // An honest start, of full batches.
+    for sequence in 1..=4 {
+        let some = &bundles[4 * (sequence as usize - 1)..4 * sequence as usize];
+        input(&mut w, some);
+        order(&mut w, sequence, some);
+    }
+    input(&mut w, &bundles[16..]);
+    let begun = w.now;
+    for (sequence, bundle) in (5..).zip(&bundles[16..]) {
+        if w.word(2, Kind::ViewChange, 1, 0).is_some() {
+            break;
+        }
+        order(&mut w, sequence, std::slice::from_ref(bundle));
+    }
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some(), "an open backlog of full batches");
+    assert!(w.now - begun < 2 * TIMEOUT, "long before the oldest would have been the watched one: {}", w.now - begun);
+}
+
+/// A backlog is no debt: whoever proposes full batches works as fast as it can.
+#[test]
+fn a_primary_with_a_backlog_that_proposes_full_batches_keeps_its_view() {
+    let mut w = World::new(4, Parameters { max_batch_requests: 1, ..small() }, 306);
+    w.links.delay = (10, 10);
+    (0..60).for_each(|round| _ = w.ask(round % 3));
+    w.served_in(5_000);
+    assert_eq!(w.views(), [0; 4]);
+}
+
+/// Deviation 6: what an idle group has acknowledged is sealed, or somebody else seals it.
+#[test]
+fn a_primary_that_never_seals_is_replaced() {
+    let mut w = World::new(4, small(), 307);
+    w.lose(|from, _, packet| from == 0 && matches!(packet, Packet::PrePrepare(_, Some(Batch::Seal { .. }))));
+    w.ask(0);
+    w.finish();
+    w.converge();
+    assert_eq!(w.views(), [1; 4]);
+    assert!(w.stable(1) > 0);
+}
+
+/// An idle, sealed group is at rest: no timer accuses anybody.
+#[test]
+fn an_idle_group_keeps_its_view() {
+    let mut w = World::new(4, small(), 308);
+    w.work(3);
+    w.run(20_000);
+    assert_eq!(w.views(), [0; 4]);
+}
