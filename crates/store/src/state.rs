@@ -19,13 +19,17 @@
 //! * **No quick repair**: it makes each commit dearer in order to spare the reading of the file after a crash, and the
 //!   file is read at each start as it is.
 //! * **A small cache**, since each page is read once.
+//! * **A new file appears by a rename.** redb refuses a file that it had not finished making when the machine stopped.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bezant_types::Digest;
 use bezant_types::codec::{DecodeError, Format};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+
+use crate::disk::host::sync_directory;
 
 /// The entries of the last durable checkpoint, in one file.
 #[derive(Debug)]
@@ -102,6 +106,23 @@ impl StateStore {
     /// # Errors
     /// [`StateError`] says what is wrong and what to do.
     pub fn open(path: &Path, identity: Digest) -> Result<Self, StateError> {
+        if !path.exists() {
+            let mut unfinished = path.to_owned().into_os_string();
+            unfinished.push(UNFINISHED);
+            let unfinished = PathBuf::from(unfinished);
+            let failed = |cause| StateError::disk(path, "making", cause);
+            match fs::remove_file(&unfinished) {
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+                Ok(()) | Err(_) => {}
+            }
+            drop(Self::open_file(&unfinished, identity)?);
+            fs::rename(&unfinished, path).map_err(failed)?;
+            sync_directory(path.parent().unwrap_or(path)).map_err(failed)?;
+        }
+        Self::open_file(path, identity)
+    }
+
+    fn open_file(path: &Path, identity: Digest) -> Result<Self, StateError> {
         let database = guarded(path, "opening", || {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
@@ -211,6 +232,12 @@ impl StateStore {
     }
 }
 
+impl StateError {
+    fn disk(path: &Path, action: &'static str, cause: std::io::Error) -> Self {
+        Self::Disk { path: path.display().to_string(), action, cause }
+    }
+}
+
 /// Reads with redb. A file whose pages were altered can make it panic; that too is damage, and the operator is owed the
 /// remedy rather than a stack trace.
 fn guarded<T>(
@@ -260,4 +287,6 @@ const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 const ENTRIES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("entries");
 const HEAD: &str = "head";
 const META: &str = "meta";
+/// What the name of a file ends with that is being made.
+const UNFINISHED: &str = ".new";
 const CACHE_BYTES: usize = 32 << 20;

@@ -61,6 +61,17 @@ fn a_new_store_is_empty_and_what_was_saved_is_loaded() {
     assert_eq!(store.load().unwrap(), saved(&19u64.to_le_bytes(), &model));
 }
 
+/// The database would refuse a file that it was making when the machine stopped.
+#[test]
+fn a_store_that_was_being_made_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    fs::write(directory.path().join("state.redb.new"), [0; 5000]).unwrap();
+    let store = StateStore::open(&path, identity()).unwrap();
+    assert_eq!(store.load().unwrap(), None);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing unfinished is left");
+}
+
 #[test]
 fn a_restored_state_replaces_every_entry() {
     let directory = tempfile::tempdir().unwrap();
