@@ -19,6 +19,9 @@
 //! state: 100,000 entries saved: 171 ms
 //! state: 1,000 of them changed: 15 ms
 //! state: opened, checked and loaded: 42 ms
+//! state in memory: made: 252 us
+//! state in memory: 10 of 1,000 entries changed: 70 us
+//! state in memory: opened after a crash, and checked: 183 us
 //! ```
 //!
 //! Five runs in a row gave 92 to 134 us for 300 B in the log and 123 to 182 us in a growing file; whenever a
@@ -31,8 +34,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bezant_store::disk::memory::Crash;
 use bezant_store::wal::Settings;
-use bezant_store::{BlockStore, HostDisk, StateStore, Wal};
+use bezant_store::{BlockStore, HostDisk, Layout, MemoryHome, Place, StateError, StateStore, Wal};
 use bezant_types::{Digest, SequenceNumber};
 
 const ROUNDS: usize = 8;
@@ -116,6 +120,32 @@ fn measure(root: &Path) -> Result<(), Box<dyn Error>> {
     let loaded = StateStore::open(&path, settings.identity)?.load()?;
     assert!(loaded.is_some_and(|saved| saved.entries.len() == 100_000), "all entries are there");
     println!("state: opened, checked and loaded: {}", shown(start.elapsed()));
+    Ok(measure_memory(settings.identity)?)
+}
+
+/// What a simulated replica costs, whose disks are in memory.
+fn measure_memory(identity: Digest) -> Result<(), StateError> {
+    let layout = Layout { log_segment_bytes: 64 << 10, block_segment_bytes: 64 << 10 };
+    let entry = |round: u32| {
+        move |number: u64| (*Digest::of("measure", &number).as_bytes(), Some(round.to_le_bytes().repeat(25)))
+    };
+    let (mut made, mut opened, mut saved) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let home = MemoryHome::new(layout);
+        made.push(timed(|| home.open_state(identity).map(drop))?);
+        let store = home.open_state(identity)?;
+        store.save((0..1_000).map(entry(0)), b"meta")?;
+        for round in 1..=10 {
+            saved.push(timed(|| store.save((0..10).map(entry(round)), b"meta"))?);
+        }
+        home.stop();
+        drop(store);
+        home.restart(Crash::LosesUnsynced);
+        opened.push(timed(|| home.open_state(identity).map(drop))?);
+    }
+    println!("state in memory: made: {}", at(&mut made, 50));
+    println!("state in memory: 10 of 1,000 entries changed: {}", at(&mut saved, 50));
+    println!("state in memory: opened after a crash, and checked: {}", at(&mut opened, 50));
     Ok(())
 }
 

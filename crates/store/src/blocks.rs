@@ -16,6 +16,7 @@ use bezant_types::{Digest, SequenceNumber};
 use crate::disk::{Disk, SECTOR};
 use crate::error::{LogError, Proof};
 use crate::frame;
+use crate::place::Layout;
 use crate::segments::{Examined, FramePlace, Head, Kind, New, Segments, Start};
 
 /// The committed blocks, on a [`Disk`].
@@ -78,7 +79,7 @@ impl<D: Disk> BlockStore<D> {
             current = examined.places();
         }
         let indexes = Mutex::new(BTreeMap::new());
-        Ok(Self { row, heads, current, indexes, begin_at: None, segment_bytes: SEGMENT_BYTES })
+        Ok(Self { row, heads, current, indexes, begin_at: None, segment_bytes: Layout::STANDARD.block_segment_bytes })
     }
 
     /// How large a file grows before the next one is begun. Files that exist stay as they are.
@@ -252,7 +253,5 @@ impl Examined {
     }
 }
 
-/// How large a file grows.
-const SEGMENT_BYTES: u64 = 16 << 20;
 /// How many files' indexes are kept in memory: 24 bytes per block, at most some 0.8 MB per file.
 const INDEXES: usize = 16;

@@ -18,11 +18,14 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bezant_types::Digest;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::disk::HostDisk;
 use crate::disk::host::sync_directory;
 use crate::evidence::Evidence;
+use crate::place::{Layout, Part, Place};
+use crate::state::{StateError, StateStore};
 
 /// A replica's home, locked by this process until it is dropped.
 #[derive(Debug)]
@@ -36,17 +39,6 @@ pub struct Home {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
     root: PathBuf,
-}
-
-/// A part of a home that can be set aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// `log/`.
-    Log,
-    /// `blocks/`.
-    Blocks,
-    /// `state.redb`.
-    State,
 }
 
 /// Why a home could not be used.
@@ -164,22 +156,6 @@ impl Home {
         &self.paths
     }
 
-    /// The disk of the write-ahead log.
-    ///
-    /// # Errors
-    /// [`HomeError::Disk`].
-    pub fn log_disk(&self) -> Result<HostDisk, HomeError> {
-        open_disk(&self.paths.log())
-    }
-
-    /// The disk of the block store.
-    ///
-    /// # Errors
-    /// [`HomeError::Disk`].
-    pub fn blocks_disk(&self) -> Result<HostDisk, HomeError> {
-        open_disk(&self.paths.blocks())
-    }
-
     /// The evidence that this replica keeps.
     ///
     /// # Errors
@@ -188,13 +164,39 @@ impl Home {
         Evidence::open(&self.paths.evidence())
     }
 
-    /// Moves parts of the home to `lost-<n>/`, where nothing reads them any more, and says where that is; `None` if
-    /// there was nothing to move. Whoever does this to the log must begin the next one with a record that says that
-    /// the replica is recovering: see [`wal`](crate::wal).
-    ///
-    /// # Errors
-    /// [`HomeError::Disk`]; some of the parts may have been moved, and doing it again moves the rest.
-    pub fn set_aside(&self, parts: &[Part]) -> Result<Option<PathBuf>, HomeError> {
+    fn make_lost_directory(&self) -> Result<PathBuf, HomeError> {
+        let mut number = 1u64;
+        loop {
+            let lost = self.paths.root.join(format!("lost-{number}"));
+            match DirBuilder::new().mode(0o700).create(&lost) {
+                Ok(()) => return Ok(lost),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(source) => return Err(HomeError::disk(&lost, "making", source)),
+            }
+        }
+    }
+}
+
+impl Place for Home {
+    type Disk = HostDisk;
+
+    fn layout(&self) -> Layout {
+        Layout::STANDARD
+    }
+
+    fn log_disk(&self) -> Result<HostDisk, HomeError> {
+        open_disk(&self.paths.log())
+    }
+
+    fn blocks_disk(&self) -> Result<HostDisk, HomeError> {
+        open_disk(&self.paths.blocks())
+    }
+
+    fn open_state(&self, identity: Digest) -> Result<StateStore, StateError> {
+        StateStore::open(&self.paths.state(), identity)
+    }
+
+    fn set_aside(&self, parts: &[Part]) -> Result<Option<PathBuf>, HomeError> {
         let there: Vec<PathBuf> =
             parts.iter().map(|part| self.paths.part(*part)).filter(|path| path.exists()).collect();
         if there.is_empty() {
@@ -209,18 +211,6 @@ impl Home {
             sync_directory(directory).map_err(|source| HomeError::disk(directory, "syncing", source))?;
         }
         Ok(Some(lost))
-    }
-
-    fn make_lost_directory(&self) -> Result<PathBuf, HomeError> {
-        let mut number = 1u64;
-        loop {
-            let lost = self.paths.root.join(format!("lost-{number}"));
-            match DirBuilder::new().mode(0o700).create(&lost) {
-                Ok(()) => return Ok(lost),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(source) => return Err(HomeError::disk(&lost, "making", source)),
-            }
-        }
     }
 }
 
@@ -279,7 +269,7 @@ impl Paths {
         self.root.join(match part {
             Part::Log => "log",
             Part::Blocks => "blocks",
-            Part::State => "state.redb",
+            Part::State => STATE_FILE,
         })
     }
 }
@@ -293,3 +283,6 @@ impl HomeError {
 fn open_disk(path: &Path) -> Result<HostDisk, HomeError> {
     HostDisk::open(path).map_err(|source| HomeError::disk(path, "opening", source))
 }
+
+/// What the state store's file is called.
+pub(crate) const STATE_FILE: &str = "state.redb";

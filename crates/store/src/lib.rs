@@ -10,6 +10,8 @@
 //! | [`state`] | the entries of the last durable checkpoint | when a call returns | refuses to open |
 //! | [`home`] | the directory of all that, with its lock, and [`evidence`] | when a call returns | says which file |
 //!
+//! A replica comes up from any [`Place`] where these lie: a [`Home`], or a [`MemoryHome`] whose disks fail on command.
+//!
 //! # The model
 //!
 //! The machine may stop at any moment. Of what was written and not synced, any sector of 512 bytes may then be old or
@@ -66,6 +68,8 @@ pub mod evidence;
 mod files;
 mod frame;
 pub mod home;
+mod memory_home;
+pub mod place;
 mod segments;
 pub mod state;
 pub mod wal;
@@ -75,5 +79,7 @@ pub use disk::{Disk, HostDisk, MemoryDisk};
 pub use error::{LogError, Proof, Remedy};
 pub use files::{Access, write_atomically};
 pub use home::{Home, HomeError};
+pub use memory_home::MemoryHome;
+pub use place::{Layout, Place};
 pub use state::{StateError, StateStore};
 pub use wal::Wal;

@@ -30,6 +30,8 @@ use bezant_types::codec::{DecodeError, Format};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::disk::host::sync_directory;
+use crate::disk::storage::MemoryStorage;
+use crate::disk::{Disk as _, MemoryDisk};
 
 /// The entries of the last durable checkpoint, in one file.
 #[derive(Debug)]
@@ -123,11 +125,36 @@ impl StateStore {
     }
 
     fn open_file(path: &Path, identity: Digest) -> Result<Self, StateError> {
-        let database = guarded(path, "opening", || {
-            let mut builder = Builder::new();
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            Ok(builder.create(path)?)
-        })?;
+        Self::open_with(path, identity, || Ok(builder(CACHE_BYTES).create(path)?))
+    }
+
+    /// Opens, or makes, a store in a file of a disk in memory.
+    pub(crate) fn open_in_memory(mut disk: MemoryDisk, name: &str, identity: Digest) -> Result<Self, StateError> {
+        let path = PathBuf::from(disk.path(name));
+        let failed = |cause| StateError::disk(&path, "making", cause);
+        let names = disk.list().map_err(failed)?;
+        if !names.iter().any(|known| known == name) {
+            let unfinished = format!("{name}{UNFINISHED}");
+            if names.contains(&unfinished) {
+                disk.remove(&unfinished).map_err(failed)?;
+            }
+            disk.create(&unfinished, 0).map_err(failed)?;
+            drop(Self::open_storage(MemoryStorage::new(disk.clone(), &unfinished), &path, identity)?);
+            disk.rename(&unfinished, name).map_err(failed)?;
+        }
+        Self::open_storage(MemoryStorage::new(disk, name), &path, identity)
+    }
+
+    fn open_storage(storage: MemoryStorage, path: &Path, identity: Digest) -> Result<Self, StateError> {
+        Self::open_with(path, identity, || Ok(builder(MEMORY_CACHE_BYTES).create_with_backend(storage)?))
+    }
+
+    fn open_with(
+        path: &Path,
+        identity: Digest,
+        open: impl FnOnce() -> Result<Database, redb::Error>,
+    ) -> Result<Self, StateError> {
+        let database = guarded(path, "opening", open)?;
         let store = Self { path: path.to_owned(), database };
         match guarded(path, "reading", || store.stored_head())? {
             None => store.transact("making", |transaction| {
@@ -233,9 +260,15 @@ impl StateStore {
 }
 
 impl StateError {
-    fn disk(path: &Path, action: &'static str, cause: std::io::Error) -> Self {
+    pub(crate) fn disk(path: &Path, action: &'static str, cause: std::io::Error) -> Self {
         Self::Disk { path: path.display().to_string(), action, cause }
     }
+}
+
+fn builder(cache_bytes: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+    builder
 }
 
 /// Reads with redb. A file whose pages were altered can make it panic; that too is damage, and the operator is owed the
@@ -290,3 +323,6 @@ const META: &str = "meta";
 /// What the name of a file ends with that is being made.
 const UNFINISHED: &str = ".new";
 const CACHE_BYTES: usize = 32 << 20;
+/// A disk in memory keeps sectors, and a page is put together of eight. Measured, a store that holds a thousand entries
+/// saves twice as fast with a cache of 1 MiB as with one of 64 KiB; it is taken as it is needed.
+const MEMORY_CACHE_BYTES: usize = 1 << 20;

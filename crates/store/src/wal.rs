@@ -9,7 +9,7 @@
 //! [`Wal::create`] makes a log where there is none, [`Wal::open`] opens one that exists, and neither does the other's
 //! work: were a lost log silently replaced by a new one, the replica would vote again where it had voted before, with
 //! nothing to keep it from voting otherwise (hazard 57). The third way, after a log was lost or damaged, is to set
-//! what is left of it aside ([`Home::set_aside`](crate::Home::set_aside)) and to create a log whose first records
+//! what is left of it aside ([`Place::set_aside`](crate::Place::set_aside)) and to create a log whose first records
 //! say that this replica is recovering: they become durable together with the log, so there is no moment at which a
 //! crash leaves an innocent-looking empty log.
 
@@ -18,6 +18,7 @@ use bezant_types::Digest;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::frame;
+use crate::place::Layout;
 use crate::segments::{Head, Kind, New, Segments, Start};
 
 /// A write-ahead log on a [`Disk`].
@@ -41,7 +42,7 @@ pub struct Settings {
 impl Settings {
     /// The usual layout: files of 16 MiB.
     pub const fn new(identity: Digest) -> Self {
-        Self { identity, segment_bytes: 16 << 20 }
+        Layout::STANDARD.log(identity)
     }
 }
 
@@ -164,6 +165,11 @@ impl<D: Disk> Wal<D> {
     pub fn size(&self) -> u64 {
         let current = self.row.current.map_or(0, |current| current.end);
         self.older.iter().map(|(_, used)| used).sum::<u64>() + current
+    }
+
+    /// How large each new file is made, unless one frame needs more.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     fn begin(&mut self, start: Start, records: Option<&[Vec<u8>]>) -> Result<(), LogError> {

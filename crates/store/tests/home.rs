@@ -10,9 +10,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use bezant_store::evidence::{Kept, MAX_BYTES, MAX_FILES};
-use bezant_store::home::{Part, Paths};
+use bezant_store::home::Paths;
+use bezant_store::place::Part;
 use bezant_store::wal::Settings;
-use bezant_store::{Home, HomeError, LogError, Wal};
+use bezant_store::{Home, HomeError, LogError, Place, Wal};
 use support::identity;
 
 fn mode(path: &std::path::Path) -> u32 {

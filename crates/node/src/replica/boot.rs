@@ -12,9 +12,9 @@ use bezant_ledger::{Ledger, State};
 use bezant_pbft::certificate::{CheckpointCertificate, NotACertificate};
 use bezant_pbft::record::{self, Record};
 use bezant_pbft::{BadRecord, Block, Config, Replica};
-use bezant_store::home::Part;
+use bezant_store::place::Part;
 use bezant_store::wal::Settings;
-use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, StateError, StateStore, Wal};
+use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, Place, StateError, StateStore, Wal};
 use bezant_types::codec::DecodeError;
 use bezant_types::{AccountId, Digest, Genesis, ReplicaId, SecretKey, SequenceNumber};
 

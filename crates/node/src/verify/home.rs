@@ -15,7 +15,7 @@ use std::path::Path;
 use bezant_ledger::{Ledger, State};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::{Block, Config, Replica};
-use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, StateError, StateStore};
+use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, Place, StateError, StateStore};
 use bezant_types::{Digest, Genesis, ReplicaId, SequenceNumber};
 
 use super::report::{BlocksReport, ExecutionReport, Problem, ProblemKind, Report, Root, Span, StateReport};

@@ -104,12 +104,13 @@ impl MemoryDisk {
         let mut keeps = || matches!(crash, Crash::TearsUnsynced { .. }) && coin.toss();
         state.files.retain(|_, file| file.name == Name::Durable || keeps());
         for file in state.files.values_mut() {
-            let grown = file.written.len > file.durable.len && keeps();
-            if grown {
+            let resized = file.written.len != file.durable.len && keeps();
+            if resized {
                 file.durable.len = file.written.len;
             }
+            let end = file.durable.len.min(file.written.len);
             for sector in std::mem::take(&mut file.unsaved) {
-                if sector * SECTOR < file.durable.len && keeps() {
+                if sector * SECTOR < end && keeps() {
                     let bytes = file.written.sector(sector);
                     file.durable.sectors.insert(sector, bytes);
                 }
@@ -130,6 +131,27 @@ impl MemoryDisk {
     pub fn fail_sync(&self, nth: u64) {
         let mut state = self.state();
         state.fail_sync_at = Some(state.syncs + nth);
+    }
+
+    /// Makes a file longer, by zeros, or shorter. As with a write, a crash before the next sync may undo it.
+    ///
+    /// # Errors
+    /// If there is no such file, or the disk is full or failing; nothing has changed then.
+    pub fn set_len(&self, name: &str, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.admit()?;
+        let room = state.room();
+        let file = state.file(name)?;
+        if len.saturating_sub(file.written.len) > room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let cut: Vec<u64> = file.written.sectors.range(len / SECTOR..).map(|(sector, _)| *sector).collect();
+        file.dirty.extend(&cut);
+        file.unsaved.extend(&cut);
+        file.written.len = len;
+        file.written.clear_beyond_end();
+        state.operations += 1;
+        Ok(())
     }
 
     /// Rots one bit of what is stored, beneath all caches.
@@ -231,6 +253,7 @@ impl Disk for MemoryDisk {
             file.unsaved.remove(&sector);
         }
         file.durable.len = file.written.len;
+        file.durable.clear_beyond_end();
         state.operations += 1;
         Ok(())
     }
@@ -368,6 +391,32 @@ mod tests {
             })
             .collect();
         assert_eq!(outcomes.len(), 16, "64 seeds produce every subset of four sectors");
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_and_not_synced_may_be_as_long_as_before() {
+        let mut disk = disk_with(&[1; 2048]);
+        disk.sync("a").unwrap();
+        disk.set_len("a", 700).unwrap();
+        assert_eq!((disk.len("a").unwrap(), disk.read_at("a", 699, 10).unwrap()), (700, vec![1]));
+        disk.restart(Crash::LosesUnsynced);
+        assert_eq!((disk.len("a").unwrap(), disk.read_at("a", 2047, 1).unwrap()), (4096, vec![1]));
+        disk.set_len("a", 700).unwrap();
+        disk.sync("a").unwrap();
+        disk.set_len("a", 1400).unwrap();
+        disk.sync("a").unwrap();
+        disk.restart(Crash::LosesUnsynced);
+        assert_eq!(disk.len("a").unwrap(), 1400);
+        assert_eq!(disk.read_at("a", 690, 20).unwrap(), [[1; 10], [0; 10]].concat(), "what grew again is zero");
+        let outcomes: BTreeSet<u64> = (0..16)
+            .map(|seed| {
+                let disk = disk_with(&[1; 2048]);
+                disk.set_len("a", 700).unwrap();
+                disk.restart(Crash::TearsUnsynced { seed });
+                disk.len("a").unwrap()
+            })
+            .collect();
+        assert_eq!(outcomes, BTreeSet::from([700, 4096]));
     }
 
     #[test]

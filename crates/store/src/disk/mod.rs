@@ -7,6 +7,7 @@
 
 pub mod host;
 pub mod memory;
+pub(crate) mod storage;
 
 use std::io;
 

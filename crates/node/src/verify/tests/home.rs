@@ -5,7 +5,7 @@ use std::path::Path;
 use bezant_ledger::State;
 use bezant_pbft::message::{Batch, Checkpoint};
 use bezant_pbft::{StoredBlock, certificate::CheckpointCertificate};
-use bezant_store::{BlockStore, Home, StateStore};
+use bezant_store::{BlockStore, Home, Place, StateStore};
 use bezant_types::{Genesis, Timestamp};
 
 use super::super::fixture::*;
