@@ -1,0 +1,10 @@
+//! The world in a box: the replicas that run in production, in virtual time, against every malice, from one seed.
+//!
+//! Nothing is re-implemented here. A simulated machine runs `bezant_host`'s member around the same core, the same
+//! ledger and the same log, on a disk in memory that tears, forgets what was not synced and fills up. What is simulated
+//! is what surrounds a machine: the network, the clock, the disk, the moment of a crash, and the members that lie.
+
+pub mod adversary;
+pub mod dice;
+pub mod oracle;
+pub mod sight;
