@@ -5,6 +5,11 @@
 //! is what surrounds a machine: the network, the clock, the disk, the moment of a crash, and the members that lie.
 
 pub mod adversary;
+pub mod clock;
 pub mod dice;
+pub mod network;
 pub mod oracle;
+pub mod scenario;
 pub mod sight;
+mod step;
+mod words;
