@@ -1,7 +1,7 @@
 //! The part of Bezant that touches sockets, files and clocks: the only async crate.
 //!
-//! The protocol ([`bezant_pbft`]), the ledger ([`bezant_ledger`]) and the stores ([`bezant_store`]) know nothing of
-//! each other; here they meet. Each module is a chapter: who it defends against stands at its head.
+//! What a replica does without any of these is in [`bezant_host`]; here it gets its network, its threads and its time.
+//! Each module is a chapter: who it defends against stands at its head.
 
 pub mod client;
 pub mod cluster;
@@ -10,7 +10,6 @@ pub mod gateway;
 pub mod http;
 pub mod replica;
 pub mod resp;
-pub mod saved;
 pub mod transport;
 pub mod verify;
 pub mod wire;

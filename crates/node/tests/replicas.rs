@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use bezant_host::{Resume, create_log};
 use bezant_ledger::Key;
 use bezant_node::client::{Client, Options, QueryError};
-use bezant_node::replica::{ReplicaError, ReplicaOptions, Resume, create_log, run};
+use bezant_node::replica::{ReplicaError, ReplicaOptions, run};
 use bezant_node::transport::{
     ClientMesh, ClientMeshConfig, Event, EventReceiver, From, Limits, Mesh, MeshConfig, listen,
 };

@@ -4,12 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bezant_host::{BootError, create_log};
 use bezant_store::Home;
 use bezant_store::home::Paths;
 use bezant_types::{Genesis, ReplicaId};
 
 use crate::config::{self, InitOptions, Network, ReplicaConfig, client_home, replica_home};
-use crate::replica::{BootError, create_log};
 
 /// Where the parts of a network are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use bezant_host::Resume;
 use bezant_store::{Home, HomeError};
 
 use crate::client::{self, Client, ConnectError, NumberSource, serve};
@@ -11,7 +12,7 @@ use crate::config::{self, ClientConfig, ReplicaConfig};
 use crate::gateway::seam::seam;
 use crate::gateway::{self, BindError, Facts, Gateway, NotAClient};
 use crate::http::{self, HttpError, Metrics, Sources};
-use crate::replica::{ReplicaError, ReplicaOptions, Resume, run};
+use crate::replica::{ReplicaError, ReplicaOptions, run};
 
 /// Why a replica or gateway does not run, or ran no longer.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! A replica as a process: the host around the pure core.
+//! A replica as a process: sockets, threads and clocks around a [`bezant_host::Member`].
 //!
 //! # The turn of the loop
 //!
@@ -7,41 +7,32 @@
 //!
 //! 1. take what has arrived, a bounded number of events, one of each sender in rotation;
 //! 2. decode within bounds, and check the signatures of the turn, each bearer's in one batch;
-//! 3. step the core with each input, and join what comes out;
-//! 4. make the records of the turn durable with one append and one sync;
-//! 5. release the effects: sign, queue for peers, set timers, hand blocks to the executor;
-//! 6. what the replica said to itself goes back to step 3, in the same turn;
-//! 7. flush: one write per peer.
+//! 3. hand it to the member; a round of it steps the core with each input and makes the records durable, with one
+//!    append and one sync, before it says what is to be done;
+//! 4. do that: encode and queue for peers, hand blocks to the executor and states to the saver (`outputs`);
+//! 5. flush: one write per peer;
+//! 6. what the replica said to itself is another round: back to step 3, in the same turn.
 //!
-//! Nothing is said before step 4 returned. If it fails, the replica stops: what happened to the records is not known.
+//! If a round fails, the replica stops: what happened to the records is not known.
 //!
-//! Beside the loop run the `executor` (ledger, block store, replies) and the `saver` (state store), each a thread,
-//! fed in order; their results come back as inputs.
+//! Beside the loop run the executor (ledger, block store, replies) and the saver (state store), each on a thread
+//! (`threads`), fed in order; their reports arrive like everything else.
 //!
 //! # The adversary
 //!
 //! Peers and clients decide what arrives, when and how often. The transport bounds what they may have waiting in bytes
 //! and serves them in rotation; this module bounds what it does for each: a turn has a bounded number of events, and of
-//! each bearer a bounded number of signatures (`turn`); whoever hands over junk is not read for a while
-//! (`bearers`); retransmissions (`answers`), questions (`questions`) and pieces of state (`state_transfer`)
-//! have quotas.
+//! each bearer a bounded number of signatures (`turn`); whoever hands over junk is not read for a while (`bearers`);
+//! questions have quotas (`questions`). What the member does for each is bounded there.
 
-mod answers;
 mod bearers;
-mod boot;
-mod effects;
 mod evidence;
-mod executor;
 mod host;
-mod journal;
+mod outputs;
 mod questions;
-mod saver;
-mod seen;
-mod state_transfer;
-mod timers;
+mod threads;
 mod turn;
 
-pub use boot::{BootError, ReplicaOptions, Resume, create_log};
-pub use executor::ExecutorError;
-pub use host::{ReplicaError, run};
-pub use saver::SaverError;
+pub use bezant_host::Resume;
+pub use host::{ReplicaError, ReplicaOptions, run};
+pub use threads::{ExecutorError, SaverError};

@@ -14,8 +14,7 @@ use bezant_types::genesis::Parameters;
 use bezant_types::keys::Role;
 use bezant_types::{AccountId, SequenceNumber, Signed, Verified};
 
-use crate::replica::effects::Host;
-use crate::replica::state_transfer::StateFetch;
+use crate::replica::outputs::Host;
 use crate::transport::{ConnectionId, PeerStatus};
 use crate::wire::{Ask, CertifiedProof, PeerReport, StatusReport, Tell, Unanswerable};
 
@@ -111,7 +110,7 @@ impl Host {
         if asks.is_empty() {
             return;
         }
-        let standing = self.replica.report();
+        let standing = self.member.replica().report();
         let mut statuses = Statuses::default();
         for (account, connection, ask) in asks {
             let (Ask::Prove { id, .. } | Ask::Root { id, .. } | Ask::Status { id }) = &ask else {
@@ -132,7 +131,7 @@ impl Host {
     }
 
     fn on_question(&mut self, account: AccountId, question: Question) -> Result<(), Unanswerable> {
-        let stable = self.stable.as_ref().map_or(SequenceNumber::ZERO, |(state, _)| state.height());
+        let stable = self.member.stable().map_or(SequenceNumber::ZERO, |(state, _)| state.height());
         if question.at_least <= stable {
             self.answer(&question);
             return Ok(());
@@ -142,7 +141,7 @@ impl Host {
 
     /// A later checkpoint has become stable.
     pub(super) fn answer_questions(&mut self) {
-        let stable = self.stable.as_ref().map_or(SequenceNumber::ZERO, |(state, _)| state.height());
+        let stable = self.member.stable().map_or(SequenceNumber::ZERO, |(state, _)| state.height());
         for question in self.questions.take_covered(stable) {
             self.answer(&question);
         }
@@ -171,8 +170,8 @@ impl Host {
     }
 
     fn answer(&self, question: &Question) {
-        let endorsed = self.stable.as_ref().map(|(_, certificate)| certificate.as_endorsed().clone());
-        match (&question.ask, &self.stable) {
+        let endorsed = self.member.stable().map(|(_, certificate)| certificate.as_endorsed().clone());
+        match (&question.ask, self.member.stable()) {
             (Ask::Prove { id, key, .. }, Some((state, certificate))) => {
                 let checkpoint = certificate.as_endorsed().clone();
                 let proof = CertifiedProof { checkpoint, key: key.clone(), proof: state.prove(key) };
@@ -184,7 +183,7 @@ impl Host {
     }
 
     fn peer_reports(&self, standing: &Report) -> Vec<PeerReport> {
-        let diverged = self.diverged(standing);
+        let diverged = self.member.diverged(standing);
         let report = |status: PeerStatus| PeerReport {
             claim: standing.claims.iter().find(|(id, ..)| *id == status.id).map(|(_, at, root)| (*at, *root)),
             diverged: diverged.contains(&status.id),
@@ -200,24 +199,24 @@ impl Host {
 
     /// Where this replica stands, signed.
     fn status(&self, standing: &Report, peers: Vec<PeerReport>) -> Signed<StatusReport> {
-        let state = self.stable.as_ref().map(|(state, _)| state);
+        let state = self.member.stable().map(|(state, _)| state);
         let report = StatusReport {
             view: standing.view,
             standing: standing.standing,
             primary: standing.primary,
             executed: standing.executed,
-            stable: self.stable.as_ref().map(|(_, certificate)| certificate.as_endorsed().clone()),
+            stable: self.member.stable().map(|(_, certificate)| certificate.as_endorsed().clone()),
             waiting: standing.waiting as u64,
             silent_until: standing.silent_until,
-            fetching_state: !matches!(self.state_fetch, StateFetch::None),
+            fetching_state: self.member.is_fetching_state(),
             entries: state.map_or(0, bezant_ledger::State::entries),
             state_bytes: state.map_or(0, bezant_ledger::State::bytes),
-            log_bytes: self.log.size(),
+            log_bytes: self.member.log_bytes(),
             accused: self.convictions.members().collect(),
             uptime_s: self.started.elapsed().as_secs(),
             peers,
         };
-        Verified::sign(report, self.id, &self.key, self.genesis_digest).into_signed()
+        Verified::sign(report, self.member.id(), &self.key, self.genesis_digest).into_signed()
     }
 }
 

@@ -13,21 +13,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use bezant_host::{Arrived, MAX_REQUESTS};
+use bezant_ledger::transfer::{Piece, PieceRequest};
 use bezant_pbft::certificate::PreparedProof;
 use bezant_pbft::message::ViewChange;
-use bezant_pbft::packet::{Message, Packet, Pending};
+use bezant_pbft::packet::{Packet, Pending};
 use bezant_types::genesis::{MAX_FRAME, Parameters};
 use bezant_types::signed::{self, Ticket};
 use bezant_types::{AccountId, Bundle, Keyring, ReplicaId, Request, RequestNumber};
 use bytes::Bytes;
 
 use crate::replica::bearers::{Bearer, Bearers, Improper};
-use crate::replica::executor::Done;
 use crate::transport::{ConnectionId, Event, From as Sender};
 use crate::wire::{ASK, Ask, PEER, PeerFrame, Refusal};
 
-/// The most requests in one packet. What is more is sent as several packets.
-pub(super) const MAX_REQUESTS: usize = 1024;
 /// A bearer's signatures in one turn, one packet more or less: some fifty milliseconds of work if they are good, and a
 /// few times that if they are junk.
 const SIGNATURES_PER_BEARER: usize = 1024;
@@ -40,9 +39,9 @@ pub(super) struct Turn<'k> {
     packets: Vec<(ReplicaId, Pending)>,
     requests: Vec<(Submitter, Ticket<Bundle>)>,
     asks: Vec<(AccountId, ConnectionId, Ask)>,
-    pieces: Vec<(ReplicaId, PeerFrame)>,
+    piece_requests: Vec<(ReplicaId, PieceRequest)>,
+    pieces: Vec<(ReplicaId, Piece)>,
     connected: Vec<ReplicaId>,
-    pub(super) reports: Vec<Done>,
     pub(super) events: usize,
 }
 
@@ -51,22 +50,23 @@ struct Lane<'k> {
     signatures: usize,
 }
 
-/// Who handed over a request, and where the answer goes.
+/// Who handed over a request, and where a refusal goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Submitter {
-    pub(super) account: AccountId,
-    pub(super) connection: ConnectionId,
-    pub(super) number: RequestNumber,
+struct Submitter {
+    account: AccountId,
+    connection: ConnectionId,
+    number: RequestNumber,
 }
 
 /// What a turn has brought, after the door.
-pub(super) struct Arrived {
-    pub(super) messages: Vec<Message>,
-    pub(super) requests: Vec<(Submitter, Result<Request, Refusal>)>,
+#[derive(Default)]
+pub(super) struct Brought {
+    /// For the member.
+    pub(super) arrived: Arrived,
+    /// Requests that are not what they should be.
+    pub(super) refused: Vec<(ConnectionId, RequestNumber, Refusal)>,
+    /// What clients ask that needs no agreement.
     pub(super) asks: Vec<(AccountId, ConnectionId, Ask)>,
-    pub(super) pieces: Vec<(ReplicaId, PeerFrame)>,
-    pub(super) connected: Vec<ReplicaId>,
-    pub(super) reports: Vec<Done>,
 }
 
 /// Frames that wait because their bearers' budgets were used up. Bounded by what the transport lets each bearer occupy.
@@ -89,9 +89,9 @@ impl<'k> Turn<'k> {
             packets: Vec::new(),
             requests: Vec::new(),
             asks: Vec::new(),
+            piece_requests: Vec::new(),
             pieces: Vec::new(),
             connected: Vec::new(),
-            reports: Vec::new(),
             events: 0,
         };
         for (bearer, frames) in &mut backlog.0 {
@@ -151,7 +151,8 @@ impl<'k> Turn<'k> {
                 let pending = packet.queue(&mut lane.batch);
                 self.packets.push((peer, pending));
             }
-            frame @ (PeerFrame::AskPiece(_) | PeerFrame::Piece(_)) => self.pieces.push((peer, frame)),
+            PeerFrame::AskPiece(request) => self.piece_requests.push((peer, request)),
+            PeerFrame::Piece(piece) => self.pieces.push((peer, piece)),
         }
         Ok(())
     }
@@ -180,20 +181,21 @@ impl<'k> Turn<'k> {
     }
 
     /// Checks the signatures, each bearer's together. What does not hold is laid to its bearer.
-    pub(super) fn verify(self, parameters: &Parameters, bearers: &mut Bearers) -> Arrived {
-        let Self { now, lanes, packets, requests, asks, pieces, connected, reports, .. } = self;
+    pub(super) fn verify(self, parameters: &Parameters, bearers: &mut Bearers) -> Brought {
+        let Self { now, lanes, packets, requests, asks, piece_requests, pieces, connected, .. } = self;
         let verdicts: BTreeMap<_, _> = lanes.into_iter().map(|(bearer, lane)| (bearer, lane.batch.verify())).collect();
         let of = |bearer| verdicts.get(&bearer).expect("whoever handed something over has a lane");
-        let mut messages = Vec::new();
+        let mut arrived = Arrived { piece_requests, pieces, connected, ..Arrived::default() };
         for (peer, pending) in packets {
             let bearer = Bearer::Replica(peer);
             match pending.redeem(of(bearer), parameters) {
-                Ok(message) => messages.push(message),
+                Ok(message) => arrived.messages.push(message),
                 Err(rejected) => bearers.on_fault(bearer, &rejected.into(), now),
             }
         }
-        let mut judge = |(submitter, ticket): (Submitter, Ticket<Bundle>)| {
-            let bearer = Bearer::Client(submitter.account);
+        let mut refused = Vec::new();
+        for (Submitter { account, connection, number }, ticket) in requests {
+            let bearer = Bearer::Client(account);
             let request = match of(bearer).redeem(ticket) {
                 Ok(bundle) => Request::new(bundle, parameters).map_err(|bad| Refusal::Bad(bad.to_string())),
                 Err(unverified) => {
@@ -201,10 +203,12 @@ impl<'k> Turn<'k> {
                     Err(Refusal::Bad(unverified.to_string()))
                 }
             };
-            (submitter, request)
-        };
-        let requests = requests.into_iter().map(&mut judge).collect();
-        Arrived { messages, requests, asks, pieces, connected, reports }
+            match request {
+                Ok(request) => arrived.requests.push((account, request)),
+                Err(refusal) => refused.push((connection, number, refusal)),
+            }
+        }
+        Brought { arrived, refused, asks }
     }
 }
 
@@ -264,6 +268,7 @@ fn signatures_in_view_change(message: &ViewChange) -> usize {
 #[cfg(test)]
 mod tests {
     use bezant_pbft::message::{Commit, Standing, Status};
+    use bezant_pbft::packet::Message;
     use bezant_types::{Digest, Genesis, SequenceNumber, Signature, Signed, Verified, View};
 
     use super::*;
@@ -315,7 +320,7 @@ mod tests {
             let Self { genesis, keyring, backlog, bearers, now } = self;
             let mut turn = Turn::begin(keyring, *now, backlog, bearers);
             events.into_iter().for_each(|event| turn.take(event, backlog, bearers));
-            turn.verify(genesis.parameters(), bearers).messages
+            turn.verify(genesis.parameters(), bearers).arrived.messages
         }
 
         fn hears(&mut self, peer: u16) -> bool {

@@ -12,6 +12,7 @@
 
 use std::path::Path;
 
+use bezant_host::saved::{SavedState, identity, open_block};
 use bezant_ledger::{Ledger, State};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::{Block, Config, Replica};
@@ -20,7 +21,6 @@ use bezant_types::{Digest, Genesis, ReplicaId, SequenceNumber};
 
 use super::report::{BlocksReport, ExecutionReport, Problem, ProblemKind, Report, Root, Span, StateReport};
 use crate::config::{self, read_genesis};
-use crate::saved::{SavedState, identity, open_block};
 
 /// Why a data directory could not be judged at all.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bezant_host::saved::{BLOCK, SavedState, identity};
 use bezant_ledger::State;
 use bezant_pbft::message::{Batch, Checkpoint};
 use bezant_pbft::{StoredBlock, certificate::CheckpointCertificate};
@@ -10,7 +11,6 @@ use bezant_types::{Genesis, Timestamp};
 
 use super::super::fixture::*;
 use super::super::*;
-use crate::saved::{BLOCK, SavedState, identity};
 
 /// A home that is being made.
 struct Made {

@@ -1,4 +1,4 @@
-//! Which request numbers were executed: what the loop asks before it lets a request into the pool.
+//! Which request numbers were executed: what a member asks before it lets a request into the pool.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use bezant_ledger::{Item, Key, State};
 use bezant_types::{AccountId, RequestNumber};
 
 /// Of each client the last number executed in each slot of its window, as the ledger has it.
-#[derive(Debug)]
-pub(super) struct Seen {
+#[derive(Clone, Debug)]
+pub struct Seen {
     window: usize,
     clients: BTreeMap<AccountId, Vec<Option<RequestNumber>>>,
 }
 
 impl Seen {
     /// Nothing was executed. `window` is the genesis' `client_window`.
-    pub(super) fn new(window: u32) -> Self {
+    pub(crate) fn new(window: u32) -> Self {
         Self { window: window as usize, clients: BTreeMap::new() }
     }
 
     /// Takes over what a state remembers.
-    pub(super) fn reload(&mut self, state: &State) {
+    pub(crate) fn reload(&mut self, state: &State) {
         self.clients.clear();
         for (key, item) in state.items() {
             if let (Key::Window { client, .. }, Item::Window { number, .. }) = (key, item) {
@@ -29,14 +29,14 @@ impl Seen {
     }
 
     /// A request was executed.
-    pub(super) fn insert(&mut self, client: AccountId, number: RequestNumber) {
+    pub(crate) fn insert(&mut self, client: AccountId, number: RequestNumber) {
         let slot = self.slot(number);
         let slots = self.clients.entry(client).or_insert_with(|| vec![None; self.window]);
         slots[slot] = slots[slot].max(Some(number));
     }
 
     /// Whether a request of this number was executed, or has left the window: it must not be ordered again.
-    pub(super) fn contains(&self, client: AccountId, number: RequestNumber) -> bool {
+    pub(crate) fn contains(&self, client: AccountId, number: RequestNumber) -> bool {
         let known = self.clients.get(&client).and_then(|slots| slots[self.slot(number)]);
         known.is_some_and(|known| number <= known)
     }

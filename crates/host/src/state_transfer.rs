@@ -3,9 +3,9 @@
 //! # One at a time
 //!
 //! The core names a checkpoint, and may name a later one while the transfer goes on: then the transfer is turned to
-//! that. Once a state is whole it is being installed by the executor, and nothing is fetched beside that
-//! ([`StateFetch`]). What the core names meanwhile is fetched afterwards: it asks once, delivers nothing until that
-//! state is there, and in an idle group nothing would make it ask again.
+//! that. Once a state is whole the executor installs it and the saver makes it durable, and nothing is fetched beside
+//! that ([`StateFetch`]). What the core names meanwhile is fetched afterwards: it asks once, delivers nothing until
+//! that state is there, and in an idle group nothing would make it ask again.
 //!
 //! A transfer that finds nobody to ask is taken up again after a pause, for ever: the core asks once, and waits.
 //!
@@ -16,17 +16,17 @@
 //! the end nowhere. A second is within its patience, and it has only a few questions under way, so few may wait here.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use bezant_ledger::State;
 use bezant_ledger::transfer::{self, Content, Piece, PieceRequest, Transfer, TransferInput, TransferOutput};
 use bezant_pbft::certificate::CheckpointCertificate;
+use bezant_store::Disk;
+use bezant_types::codec::encoded_len;
 use bezant_types::{Committee, Moment, ReplicaId};
-use bytes::Bytes;
 
-use crate::replica::effects::Host;
-use crate::replica::executor::Task;
-use crate::wire::{PEER, PeerFrame};
+use crate::executor::Task;
+use crate::member::Member;
+use crate::output::Output;
 
 /// How large a piece is served, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
@@ -35,18 +35,19 @@ const BYTES_PER_SECOND: usize = 64 << 20;
 /// How many questions of one peer wait for the next second. More than an honest one has under way.
 const MOST_WAITING: usize = 32;
 /// How long a transfer that failed rests, the first time; it doubles with each failure in a row.
-const FIRST_REST: Duration = Duration::from_millis(500);
+const FIRST_REST_MS: u64 = 500;
 /// The longest such rest.
-const LONGEST_REST: Duration = Duration::from_secs(30);
-const SECOND: Duration = Duration::from_secs(1);
+const LONGEST_REST_MS: u64 = 30_000;
+const SECOND_MS: u64 = 1_000;
 
 /// Where this replica stands with a state of others.
-pub(super) enum StateFetch {
+#[derive(Debug)]
+pub(crate) enum StateFetch {
     /// It needs none.
     None,
     /// It is fetching one.
     Fetching(Box<Fetch>),
-    /// The executor is installing one.
+    /// One is being installed and saved.
     Installing {
         /// A later one that the core has asked for since, to be fetched next.
         overtaken_by: Option<CheckpointCertificate>,
@@ -54,27 +55,27 @@ pub(super) enum StateFetch {
 }
 
 /// A transfer under way.
-pub(super) struct Fetch {
+#[derive(Debug)]
+pub(crate) struct Fetch {
     transfer: Transfer,
     certificate: CheckpointCertificate,
-    started: Instant,
+    started: Moment,
     /// Failures in a row.
     failures: u32,
     /// After a failure: when to take it up again.
-    resume_at: Option<Instant>,
+    resume_at: Option<Moment>,
 }
 
 /// What came of an input.
 #[derive(Default)]
-pub(super) struct Fetched {
+pub(crate) struct Fetched {
     ask: Vec<(ReplicaId, PieceRequest)>,
     finished: Option<(State, CheckpointCertificate)>,
 }
 
-impl Host {
+impl<D: Disk> Member<D> {
     /// The core lacks the state of this checkpoint.
-    pub(super) fn fetch_state(&mut self, certificate: CheckpointCertificate) {
-        let now = Instant::now();
+    pub(crate) fn fetch_state(&mut self, now: Moment, certificate: CheckpointCertificate, out: &mut Vec<Output>) {
         let fetched = match &mut self.state_fetch {
             StateFetch::Installing { overtaken_by } => {
                 *overtaken_by = Some(certificate);
@@ -83,46 +84,40 @@ impl Host {
             StateFetch::Fetching(fetch) => fetch.retarget(now, certificate),
             StateFetch::None => {
                 let local = self.states.last_key_value().map(|(_, state)| state.clone());
-                let mut fetch = Box::new(Fetch::begin(now, certificate, self.genesis.committee(), self.id, local));
+                let mut fetch = Box::new(Fetch::begin(now, certificate, self.committee(), self.id, local));
                 let fetched = fetch.step(now, TransferInput::Tick);
                 self.state_fetch = StateFetch::Fetching(fetch);
                 fetched
             }
         };
-        self.go_on_fetching(fetched);
+        self.go_on_fetching(fetched, out);
     }
 
-    /// The executor has installed the state that was fetched.
-    pub(super) fn on_state_installed(&mut self) {
+    /// The state that was fetched is installed and durable.
+    pub(crate) fn on_state_restored(&mut self, now: Moment, out: &mut Vec<Output>) {
         if let Some(certificate) = self.state_fetch.installed() {
-            self.fetch_state(certificate);
+            self.fetch_state(now, certificate, out);
         }
     }
 
-    pub(super) fn on_piece_frame(&mut self, peer: ReplicaId, frame: PeerFrame) {
-        let now = Instant::now();
-        match frame {
-            PeerFrame::Packet(_) => {}
-            PeerFrame::AskPiece(request) => {
-                self.rations.entry(peer).or_insert_with(|| Ration::new(now)).ask(request);
-            }
-            PeerFrame::Piece(piece) => {
-                if let StateFetch::Fetching(fetch) = &mut self.state_fetch {
-                    let fetched = fetch.step(now, TransferInput::Piece { from: peer, piece });
-                    self.go_on_fetching(fetched);
-                }
-            }
+    pub(crate) fn on_piece_request(&mut self, now: Moment, peer: ReplicaId, request: PieceRequest) {
+        self.rations.entry(peer).or_insert_with(|| Ration::new(now)).ask(request);
+    }
+
+    pub(crate) fn on_piece(&mut self, now: Moment, peer: ReplicaId, piece: Piece, out: &mut Vec<Output>) {
+        if let StateFetch::Fetching(fetch) = &mut self.state_fetch {
+            let fetched = fetch.step(now, TransferInput::Piece { from: peer, piece });
+            self.go_on_fetching(fetched, out);
         }
     }
 
     /// Does what is due by now: for the own transfer, and for those of others.
-    pub(super) fn tick_transfers(&mut self) {
-        let now = Instant::now();
+    pub(crate) fn tick_transfers(&mut self, now: Moment, out: &mut Vec<Output>) {
         if let StateFetch::Fetching(fetch) = &mut self.state_fetch
             && fetch.wake_at().is_some_and(|at| at <= now)
         {
             let fetched = fetch.tick(now);
-            self.go_on_fetching(fetched);
+            self.go_on_fetching(fetched, out);
         }
         for (peer, ration) in &mut self.rations {
             while let Some(request) = ration.next(now) {
@@ -132,16 +127,14 @@ impl Host {
                     states.map(|state| transfer::serve(state, &request, PIECE_BYTES)).find(|piece| !piece.is_unknown());
                 let unknown = Piece { answers: request, content: Content::Unknown };
                 let piece = known.unwrap_or(unknown);
-                let frame = Bytes::from(PEER.seal(&PeerFrame::Piece(piece)));
-                ration.charge(frame.len());
-                self.mesh.send(*peer, frame);
+                ration.charge(encoded_len(&piece));
+                out.push(Output::Piece { to: *peer, piece });
             }
         }
-        self.mesh.flush();
     }
 
     /// When [`Self::tick_transfers`] is next worth calling.
-    pub(super) fn transfers_wake_at(&self) -> Option<Instant> {
+    pub(crate) fn transfers_wake_at(&self) -> Option<Moment> {
         let own = match &self.state_fetch {
             StateFetch::Fetching(fetch) => fetch.wake_at(),
             StateFetch::None | StateFetch::Installing { .. } => None,
@@ -149,15 +142,11 @@ impl Host {
         own.into_iter().chain(self.rations.values().filter_map(Ration::wake_at)).min()
     }
 
-    fn go_on_fetching(&mut self, fetched: Fetched) {
-        for (peer, request) in fetched.ask {
-            self.mesh.send(peer, Bytes::from(PEER.seal(&PeerFrame::AskPiece(request))));
-        }
-        self.mesh.flush();
+    fn go_on_fetching(&mut self, fetched: Fetched, out: &mut Vec<Output>) {
+        out.extend(fetched.ask.into_iter().map(|(to, request)| Output::AskPiece { to, request }));
         if let Some((state, certificate)) = fetched.finished {
             self.state_fetch = StateFetch::Installing { overtaken_by: None };
-            // If the executor has gone, the loop is about to hear why.
-            let _ = self.executor.send(Task::Restore { state, certificate });
+            out.push(Output::Execute(Task::Install { state, certificate }));
         }
     }
 }
@@ -173,8 +162,8 @@ impl StateFetch {
 }
 
 impl Fetch {
-    pub(super) fn begin(
-        now: Instant,
+    pub(crate) fn begin(
+        now: Moment,
         certificate: CheckpointCertificate,
         committee: Committee,
         me: ReplicaId,
@@ -192,14 +181,14 @@ impl Fetch {
     }
 
     /// The group has moved on.
-    fn retarget(&mut self, now: Instant, certificate: CheckpointCertificate) -> Fetched {
+    fn retarget(&mut self, now: Moment, certificate: CheckpointCertificate) -> Fetched {
         self.certificate = certificate;
         (self.failures, self.resume_at) = (0, None);
         self.aim(now)
     }
 
     /// Time has passed.
-    fn tick(&mut self, now: Instant) -> Fetched {
+    fn tick(&mut self, now: Moment) -> Fetched {
         match self.resume_at {
             Some(at) if now < at => Fetched::default(),
             Some(_) => {
@@ -210,14 +199,14 @@ impl Fetch {
         }
     }
 
-    fn aim(&mut self, now: Instant) -> Fetched {
+    fn aim(&mut self, now: Moment) -> Fetched {
         let vote = *self.certificate.vote();
         self.step(now, TransferInput::Retarget { root: vote.root, height: vote.sequence })
     }
 
-    fn step(&mut self, now: Instant, input: TransferInput) -> Fetched {
+    fn step(&mut self, now: Moment, input: TransferInput) -> Fetched {
         let mut fetched = Fetched::default();
-        for output in self.transfer.step(self.moment(now), input) {
+        for output in self.transfer.step(now, input) {
             match output {
                 TransferOutput::Send { to, request } => fetched.ask.push((to, request)),
                 TransferOutput::Blame { replica, lie } => {
@@ -227,41 +216,36 @@ impl Fetch {
                     tracing::debug!("a piece of state from replica {from} was ignored: {reason:?}");
                 }
                 TransferOutput::Finished(state) => {
-                    let seconds = now.saturating_duration_since(self.started).as_secs_f64();
-                    tracing::info!("fetched the state at {} in {seconds:.1} s", state.height());
+                    let took_ms = now.since(self.started);
+                    tracing::info!("fetched the state at {} in {took_ms} ms", state.height());
                     fetched.finished = Some((state, self.certificate.clone()));
                 }
                 TransferOutput::Failed(reason) => {
-                    let rest = LONGEST_REST.min(FIRST_REST * (1 << self.failures.min(16)));
+                    let rest_ms = LONGEST_REST_MS.min(FIRST_REST_MS << self.failures.min(16));
                     self.failures = self.failures.saturating_add(1);
-                    self.resume_at = Some(now + rest);
-                    tracing::warn!("fetching the state failed, again in {} ms: {reason}", rest.as_millis());
+                    self.resume_at = Some(now.saturating_add(rest_ms));
+                    tracing::warn!("fetching the state failed, again in {rest_ms} ms: {reason}");
                 }
             }
         }
         fetched
     }
 
-    fn wake_at(&self) -> Option<Instant> {
-        let due = self.transfer.wake_at().map(|at| self.started + Duration::from_millis(at.get()));
-        due.into_iter().chain(self.resume_at).min()
-    }
-
-    fn moment(&self, now: Instant) -> Moment {
-        let since = now.saturating_duration_since(self.started);
-        Moment::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    fn wake_at(&self) -> Option<Moment> {
+        self.transfer.wake_at().into_iter().chain(self.resume_at).min()
     }
 }
 
 /// What one peer was served in the current second, and what it waits for.
-pub(super) struct Ration {
-    since: Instant,
+#[derive(Debug)]
+pub(crate) struct Ration {
+    since: Moment,
     bytes: usize,
     waiting: VecDeque<PieceRequest>,
 }
 
 impl Ration {
-    fn new(now: Instant) -> Self {
+    fn new(now: Moment) -> Self {
         Self { since: now, bytes: 0, waiting: VecDeque::new() }
     }
 
@@ -275,8 +259,8 @@ impl Ration {
     }
 
     /// The next question to answer, unless the second's ration is used up.
-    fn next(&mut self, now: Instant) -> Option<PieceRequest> {
-        if now.saturating_duration_since(self.since) >= SECOND {
+    fn next(&mut self, now: Moment) -> Option<PieceRequest> {
+        if now.since(self.since) >= SECOND_MS {
             (self.since, self.bytes) = (now, 0);
         }
         if self.bytes < BYTES_PER_SECOND { self.waiting.pop_front() } else { None }
@@ -286,8 +270,8 @@ impl Ration {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    fn wake_at(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then(|| self.since + SECOND)
+    fn wake_at(&self) -> Option<Moment> {
+        (!self.waiting.is_empty()).then(|| self.since.saturating_add(SECOND_MS))
     }
 }
 
@@ -298,7 +282,7 @@ mod tests {
     use bezant_types::Digest;
 
     use super::*;
-    use crate::verify::fixture::{certify, genesis, history, replica};
+    use crate::fixture::{certify, genesis, history, replica};
 
     /// The core waits for the later state, and in an idle group it does not ask again.
     #[test]
@@ -320,7 +304,7 @@ mod tests {
         let target = &states[3];
         let certificate =
             CheckpointCertificate::check(certify(&genesis, target), genesis.committee(), &genesis.keyring()).unwrap();
-        let mut now = Instant::now();
+        let mut now = Moment::new(7);
         let mut fetch = Fetch::begin(now, certificate, genesis.committee(), replica(3), None);
         let mut fetched = fetch.step(now, TransferInput::Tick);
         let (mut failures, mut rests) = (0, Vec::new());
@@ -329,7 +313,7 @@ mod tests {
             fetched = fetch.tick(now);
             if let Some(at) = fetch.resume_at {
                 (failures, now) = (failures + 1, at);
-                rests.push(at.saturating_duration_since(fetch.started));
+                rests.push(at.since(fetch.started));
                 fetched = fetch.tick(at);
                 assert!(!fetched.ask.is_empty(), "everybody is asked anew");
             }
@@ -350,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_exceeds_a_ration_is_served_in_the_next_second() {
-        let start = Instant::now();
+        let start = Moment::new(7);
         let mut ration = Ration::new(start);
         let request =
             |id| PieceRequest { id: PieceId::new(id), wanted: transfer::Wanted::Header { root: Digest::new([1; 32]) } };
@@ -360,14 +344,14 @@ mod tests {
         assert_eq!(ration.wake_at(), None, "nobody waits");
         (2..4).for_each(|id| ration.ask(request(id)));
         assert_eq!(ration.next(start), None);
-        assert_eq!(ration.wake_at(), Some(start + SECOND));
-        assert_eq!(ration.next(start + SECOND), Some(request(2)));
-        assert_eq!(ration.next(start + SECOND), Some(request(3)));
+        assert_eq!(ration.wake_at(), Some(start.saturating_add(SECOND_MS)));
+        assert_eq!(ration.next(start.saturating_add(SECOND_MS)), Some(request(2)));
+        assert_eq!(ration.next(start.saturating_add(SECOND_MS)), Some(request(3)));
     }
 
     #[test]
     fn of_too_many_questions_the_oldest_give_way() {
-        let start = Instant::now();
+        let start = Moment::new(7);
         let mut ration = Ration::new(start);
         let wanted = transfer::Wanted::Header { root: Digest::new([1; 32]) };
         let count = MOST_WAITING as u64 + 5;

@@ -10,11 +10,11 @@ use bezant_types::{AccountId, RequestNumber};
 
 /// The answers under way. Bounded: a few of each known client.
 #[derive(Debug, Default)]
-pub(super) struct Answers(BTreeMap<AccountId, BTreeSet<RequestNumber>>);
+pub(crate) struct Answers(BTreeMap<AccountId, BTreeSet<RequestNumber>>);
 
 /// Why a retransmission is not answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotNow {
+pub(crate) enum NotNow {
     /// Its answer is on the way, to all connections of the client.
     UnderWay,
     /// Too many of this client's are.
@@ -22,7 +22,7 @@ pub(super) enum NotNow {
 }
 
 impl Answers {
-    pub(super) fn begin(&mut self, client: AccountId, number: RequestNumber) -> Result<(), NotNow> {
+    pub(crate) fn begin(&mut self, client: AccountId, number: RequestNumber) -> Result<(), NotNow> {
         let numbers = self.0.entry(client).or_default();
         if numbers.contains(&number) {
             return Err(NotNow::UnderWay);
@@ -34,7 +34,7 @@ impl Answers {
         Ok(())
     }
 
-    pub(super) fn end(&mut self, client: AccountId, number: RequestNumber) {
+    pub(crate) fn end(&mut self, client: AccountId, number: RequestNumber) {
         let Some(numbers) = self.0.get_mut(&client) else { return };
         numbers.remove(&number);
         if numbers.is_empty() {

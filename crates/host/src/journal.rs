@@ -10,32 +10,34 @@
 
 use bezant_engine::Log;
 use bezant_pbft::record::{self, Record};
-use bezant_store::{Disk, HostDisk, LogError, Wal};
+use bezant_store::{Disk, LogError, Wal};
 
-/// The log of a replica, on its disk or, in tests, on one in memory.
-pub(super) struct Journal<D = HostDisk> {
+/// The log of a replica.
+#[derive(Debug)]
+pub(crate) struct Journal<D> {
     wal: Wal<D>,
     /// Above this many bytes it is time to compact.
     compact_above: u64,
 }
 
 impl<D: Disk> Journal<D> {
-    pub(super) fn new(wal: Wal<D>) -> Self {
-        Self { wal, compact_above: COMPACT_ABOVE }
+    pub(crate) fn new(wal: Wal<D>) -> Self {
+        let compact_above = least(&wal);
+        Self { wal, compact_above }
     }
 
     /// How many bytes a recovery would read.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.wal.size()
     }
 
     /// Whether it has grown enough to be worth compacting.
-    pub(super) fn is_long(&self) -> bool {
+    pub(crate) fn is_long(&self) -> bool {
         self.wal.size() > self.compact_above
     }
 
     /// Begins the log anew with the records of a replica's whole state, if they fit.
-    pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), LogError> {
+    pub(crate) fn compact(&mut self, records: &[Record]) -> Result<(), LogError> {
         let sealed: Vec<_> = records.iter().map(seal).collect();
         match self.wal.compact(&sealed) {
             Err(LogError::TooLarge { found, limit }) => {
@@ -45,7 +47,7 @@ impl<D: Disk> Journal<D> {
             }
             compacted => compacted?,
         }
-        self.compact_above = COMPACT_ABOVE.max(2 * self.wal.size());
+        self.compact_above = least(&self.wal).max(2 * self.wal.size());
         Ok(())
     }
 
@@ -63,6 +65,12 @@ impl<D: Disk> Log<Record> for Journal<D> {
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         self.append_in_frames(records, FRAME_BYTES)
     }
+}
+
+/// The log is never compacted below this size, in bytes: three quarters of one of its files, so that in normal
+/// operation no turn waits for a new file to be zeroed.
+fn least<D: Disk>(wal: &Wal<D>) -> u64 {
+    wal.segment_bytes() / 4 * 3
 }
 
 fn seal(record: &Record) -> Vec<u8> {
@@ -87,9 +95,6 @@ fn frames(records: impl Iterator<Item = Vec<u8>>, limit: usize) -> impl Iterator
 /// How many bytes of records go into one frame of the log. A record alone may be larger: it is at most a message or the
 /// bodies of a batch, which the genesis bounds far below what the log takes.
 const FRAME_BYTES: usize = 32 << 20;
-/// The log is never compacted below this size, in bytes. Less than the size of one of its files, so that in normal
-/// operation no turn waits for a new file to be zeroed.
-const COMPACT_ABOVE: u64 = 12 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -144,7 +149,7 @@ mod tests {
         journal.append(&live).unwrap();
         assert!(journal.is_long());
         journal.compact(&live).unwrap();
-        assert!(journal.size() > COMPACT_ABOVE, "the live records alone exceed the least threshold");
+        assert!(journal.size() > least(&journal.wal), "the live records alone exceed the least threshold");
         assert!(!journal.is_long(), "which is no reason to write them again and again");
         journal.append(&live).unwrap();
         assert!(!journal.is_long());

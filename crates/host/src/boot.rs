@@ -1,11 +1,9 @@
-//! Coming up: from a home on disk to a replica that can start.
+//! Coming up: from a home to a replica that can start.
 //!
 //! Load the saved state and check it against its certificate; open the log, which cuts a torn tail and refuses a hole;
 //! replay the log into the core; take the blocks that follow the state, to be executed again. A replica whose log is
 //! gone does not start, because it may have voted: the operator says `--recover`, and it rejoins without a vote (rule
 //!
-
-use std::sync::Arc;
 
 use bezant_engine::Engine;
 use bezant_ledger::{Ledger, State};
@@ -13,29 +11,15 @@ use bezant_pbft::certificate::{CheckpointCertificate, NotACertificate};
 use bezant_pbft::record::{self, Record};
 use bezant_pbft::{BadRecord, Block, Config, Replica};
 use bezant_store::place::Part;
-use bezant_store::wal::Settings;
-use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, Place, StateError, StateStore, Wal};
+use bezant_store::{BlockError, BlockStore, Disk, HomeError, LogError, Place, StateError, StateStore, Wal};
 use bezant_types::codec::DecodeError;
 use bezant_types::{AccountId, Digest, Genesis, ReplicaId, SecretKey, SequenceNumber};
 
+use crate::executor::Executor;
+use crate::journal::Journal;
+use crate::member::Member;
 use crate::saved::{SavedState, identity, open_block};
-use crate::transport::Limits;
-
-/// What a replica is started with.
-pub struct ReplicaOptions {
-    /// Its home, locked.
-    pub home: Home,
-    /// The network.
-    pub genesis: Genesis,
-    /// Its key.
-    pub key: SecretKey,
-    /// Where it listens, if not where the genesis says that it can be reached.
-    pub listen: Option<String>,
-    /// What peers may cost it.
-    pub limits: Limits,
-    /// Whether it has its log.
-    pub resume: Resume,
-}
+use crate::saver::Saver;
 
 /// How a replica comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +28,6 @@ pub enum Resume {
     WithLog,
     /// Without: whatever log there is is set aside, and it stays silent until it cannot contradict itself.
     WithoutLog,
-}
-
-impl ReplicaOptions {
-    fn id(&self) -> Result<ReplicaId, BootError> {
-        let not_a_member = || BootError::NotAMember { key: self.key.account(), genesis: self.genesis.digest() };
-        self.genesis.keyring().replica_of(self.key.account()).ok_or_else(not_a_member)
-    }
-
-    /// Where it listens.
-    pub(super) fn address(&self) -> Result<String, BootError> {
-        let own = &self.genesis.replicas()[self.id()?.index()].address;
-        Ok(self.listen.as_ref().unwrap_or(own).clone())
-    }
 }
 
 /// Why a replica does not come up.
@@ -127,17 +98,23 @@ pub enum BadLogRecord {
 }
 
 /// A replica that is about to start.
-pub(super) struct Booted {
-    pub(super) id: ReplicaId,
-    pub(super) replica: Replica,
-    pub(super) wal: Wal<HostDisk>,
-    pub(super) blocks: BlockStore<HostDisk>,
-    pub(super) state_store: Arc<StateStore>,
-    /// The saved state, and the certificate that vouches for it.
-    pub(super) saved: Option<(State, CheckpointCertificate)>,
-    pub(super) ledger: Ledger,
-    /// Blocks to be executed again.
-    pub(super) again: Vec<Block>,
+#[derive(Debug)]
+pub struct Booted<D> {
+    /// What agrees.
+    pub member: Member<D>,
+    /// What executes.
+    pub executor: Executor<D>,
+    /// What saves.
+    pub saver: Saver,
+}
+
+/// Which replica of this network the key belongs to.
+///
+/// # Errors
+/// [`BootError::NotAMember`].
+pub fn replica_of(genesis: &Genesis, key: &SecretKey) -> Result<ReplicaId, BootError> {
+    let not_a_member = || BootError::NotAMember { key: key.account(), genesis: genesis.digest() };
+    genesis.keyring().replica_of(key.account()).ok_or_else(not_a_member)
 }
 
 /// Makes the empty log with which a new replica begins. Part of making a home, and never of starting a replica: a log
@@ -145,22 +122,30 @@ pub(super) struct Booted {
 ///
 /// # Errors
 /// [`LogError::Exists`] if there is one; [`HomeError`], [`LogError`].
-pub fn create_log(home: &Home, genesis: &Genesis, key: &SecretKey) -> Result<(), BootError> {
-    let settings = Settings::new(identity(genesis.digest(), key.account()));
+pub fn create_log<P: Place>(home: &P, genesis: &Genesis, key: &SecretKey) -> Result<(), BootError> {
+    let settings = home.layout().log(identity(genesis.digest(), key.account()));
     Wal::create(home.log_disk()?, settings, &[])?;
     Ok(())
 }
 
 /// Reads a home.
-pub(super) fn boot(options: &ReplicaOptions) -> Result<Booted, BootError> {
-    let ReplicaOptions { home, genesis, key, resume, .. } = options;
+///
+/// # Errors
+/// [`BootError`] says what is wrong and what to do.
+pub fn boot<P: Place>(
+    home: &P,
+    genesis: &Genesis,
+    key: &SecretKey,
+    resume: Resume,
+) -> Result<Booted<P::Disk>, BootError> {
     let identity = identity(genesis.digest(), key.account());
-    let id = options.id()?;
+    let settings = home.layout().log(identity);
+    let id = replica_of(genesis, key)?;
     let config = Config::new(genesis, id).expect("a member of the genesis has a place in its group");
 
     // The log first: a replica whose log is refused leaves everything else as it was.
     let opened_log = match resume {
-        Resume::WithLog => Some(Wal::open(home.log_disk()?, Settings::new(identity))?),
+        Resume::WithLog => Some(Wal::open(home.log_disk()?, settings)?),
         Resume::WithoutLog => None,
     };
     let (state_store, saved) = match (open_state(home, genesis, &config, identity), resume) {
@@ -187,7 +172,7 @@ pub(super) fn boot(options: &ReplicaOptions) -> Result<Booted, BootError> {
             }
             let replica = Replica::without_log(config);
             let lost = [record::FORMAT.seal(&Record::LogLost)];
-            (Wal::create(home.log_disk()?, Settings::new(identity), &lost)?, Vec::new(), replica)
+            (Wal::create(home.log_disk()?, settings, &lost)?, Vec::new(), replica)
         }
     };
     if let Some((_, certificate)) = &saved {
@@ -201,14 +186,23 @@ pub(super) fn boot(options: &ReplicaOptions) -> Result<Booted, BootError> {
         replayed.map_err(|cause| BootError::Record { index, cause })?;
     }
     let blocks = BlockStore::open(home.blocks_disk()?, identity)?;
+    let blocks = blocks.with_segment_bytes(home.layout().block_segment_bytes);
     let again = replay_blocks(&mut replica, &blocks, ledger.height())?;
-    Ok(Booted { id, replica, wal, blocks, state_store: Arc::new(state_store), saved, ledger, again })
+    let saver = Saver::new(state_store, saved.as_ref().map(|(state, _)| state.clone()));
+    let member = Member::new(id, genesis, key, replica, Journal::new(wal), saved, again);
+    let executor = Executor::new(genesis.clone(), id, key.clone(), ledger, blocks);
+    Ok(Booted { member, executor, saver })
 }
 
 type OpenedState = (StateStore, Option<(State, CheckpointCertificate)>);
 
-fn open_state(home: &Home, genesis: &Genesis, config: &Config, identity: Digest) -> Result<OpenedState, BootError> {
-    let store = StateStore::open(&home.paths().state(), identity)?;
+fn open_state<P: Place>(
+    home: &P,
+    genesis: &Genesis,
+    config: &Config,
+    identity: Digest,
+) -> Result<OpenedState, BootError> {
+    let store = home.open_state(identity)?;
     let Some(saved) = store.load()? else { return Ok((store, None)) };
     let bad = |text: String| BootError::BadState(text);
     let SavedState { header, certificate } = SavedState::decode(&saved.meta).map_err(|error| bad(error.to_string()))?;
@@ -224,9 +218,9 @@ fn open_state(home: &Home, genesis: &Genesis, config: &Config, identity: Digest)
     Ok((store, Some((state, certificate))))
 }
 
-fn replay_blocks(
+fn replay_blocks<D: Disk>(
     replica: &mut Replica,
-    blocks: &BlockStore<HostDisk>,
+    blocks: &BlockStore<D>,
     height: SequenceNumber,
 ) -> Result<Vec<Block>, BootError> {
     let mut again = Vec::new();
