@@ -16,8 +16,9 @@ use crate::state::{StateError, StateStore};
 ///
 /// # Crashing
 ///
-/// [`Self::stop`], then drop whatever was opened, then [`Self::restart`]. In this order: the state store ends with a
-/// clean shutdown when it is dropped, as a process that is killed does not, and a stopped machine keeps it from that.
+/// [`Self::restart`], whereupon what was opened before does nothing more, and can be dropped. Dropped *before* that, on
+/// a machine that has not been made to [`Self::stop`], the state store would end with a clean shutdown, as no process
+/// does that is killed.
 ///
 /// Nothing locks it. Two replicas that run on one home at once are what its owner should never make.
 #[derive(Clone, Debug)]

@@ -91,6 +91,20 @@ fn a_save_whose_sync_fails_fails_and_changes_nothing() {
     assert_eq!(saved_round(&home), 2);
 }
 
+/// Dropping a state store shuts it down cleanly. A simulator that drops one late must not mend what the crash broke.
+#[test]
+fn what_was_opened_before_a_crash_does_nothing_after_it() {
+    let home = MemoryHome::new(SMALL);
+    let store = home.open_state(identity()).unwrap();
+    save_rounds(&store, 1..3).unwrap();
+    home.restart(Crash::LosesUnsynced);
+    let operations = home.disk(Part::State).operations();
+    assert!(matches!(save_rounds(&store, 3..4), Err(StateError::Disk { .. })));
+    drop(store);
+    assert_eq!(home.disk(Part::State).operations(), operations);
+    assert_eq!(saved_round(&home), 2);
+}
+
 #[test]
 fn what_belongs_to_another_replica_is_refused() {
     let home = MemoryHome::new(SMALL);

@@ -33,6 +33,8 @@ struct State {
     files: BTreeMap<String, MemoryFile>,
     /// How many steps were completed since the disk was made.
     operations: u64,
+    /// How often the machine has crashed.
+    crashes: u64,
     /// The machine stops when `operations` reaches this.
     stop_at: Option<u64>,
     /// How many syncs were asked for.
@@ -83,6 +85,11 @@ impl MemoryDisk {
         self.state().operations
     }
 
+    /// How often [`Self::restart`] was called.
+    pub fn crashes(&self) -> u64 {
+        self.state().crashes
+    }
+
     /// The machine stops once `operations` more steps are completed: everything after that fails, until
     /// [`Self::restart`].
     pub fn stop_after(&self, operations: u64) {
@@ -93,6 +100,7 @@ impl MemoryDisk {
     /// The machine crashes, now or when it stopped, and comes up again with all faults mended.
     pub fn restart(&self, crash: Crash) {
         let mut state = self.state();
+        state.crashes += 1;
         state.stop_at = None;
         state.fail_sync_at = None;
         state.capacity = None;
