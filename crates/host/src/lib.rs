@@ -52,6 +52,8 @@ pub mod saved;
 mod saver;
 mod seen;
 mod state_transfer;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use arrived::Arrived;

@@ -171,7 +171,7 @@ fn execute(
 }
 
 fn seal(performed: Performed) -> Report {
-    let Performed { done, replies } = performed;
+    let Performed { done, replies, .. } = performed;
     let frame = |reply: bezant_types::Verified<bezant_pbft::message::Reply>| {
         (reply.message().client, Bytes::from(TELL.seal(&Tell::Reply(reply.into_signed()))))
     };
