@@ -9,107 +9,66 @@
 //!
 //! What it can sign is what the type lets it sign: [`Corrupted`] holds the keys of the corrupted members, and no
 //! others. What it can delay is only what it says itself: the network keeps its own bound.
+//!
+//! Twins (one key, two honest replicas) are not among them: nobody lies there, and the world starts the second replica.
+//!
+//! # What a file says
+//!
+//! Each begins with the same headings: *Paper or hazard*, *Power*, *Goal*, *Strategy*, *Defences* (rules of
+//! [`bezant_pbft`]), *What the model leaves out*. Hazards are numbered as in [`Kind::hazards`]. All are bounded in
+//! memory and in what they say in a tick: they are to strain the replicas and not the simulator.
 
-use bezant_pbft::packet::{Message, Packet};
-use bezant_types::{Digest, Genesis, Moment, ReplicaId, SecretKey, Signable, Signed, Verified};
+mod amnesia;
+pub mod byzzfuzz;
+mod censoring;
+pub mod client;
+mod corrupted;
+mod equivocating_new_view;
+mod equivocating_primary;
+mod equivocating_voter;
+mod fetch_flood;
+mod forge;
+mod forged_certificates;
+mod junk;
+mod kind;
+mod lying_answers;
+mod lying_checkpoints;
+mod notes;
+mod poisoned_transfer;
+mod replaying;
+mod silent;
+mod slow;
+mod stale_certificates;
+#[cfg(test)]
+mod tests;
+mod view_change_storm;
+mod watermark_exhaustion;
 
 use bezant_ledger::transfer::Piece;
+use bezant_pbft::message::Reply;
+use bezant_pbft::packet::{Message, Packet};
+use bezant_types::{ReplicaId, Request};
 
-use crate::dice::Dice;
-
-/// Something that a corrupted member does of its own.
-#[derive(Clone, Debug)]
-pub enum Deed {
-    /// Says something to one member, after so many milliseconds.
-    Tell {
-        /// In whose name the connection is: one of the corrupted.
-        from: ReplicaId,
-        /// To whom.
-        to: ReplicaId,
-        /// What.
-        packet: Packet,
-        /// When.
-        after_ms: u64,
-    },
-    /// Ends its process and starts it again with an empty log, as if it had never spoken.
-    Forget,
-}
-
-/// A corrupted member: its keys, what it may know, and what it has decided to do.
-#[derive(Clone, Debug)]
-pub struct Corrupted {
-    id: ReplicaId,
-    keys: Vec<(ReplicaId, SecretKey)>,
-    genesis: Genesis,
-    /// What the member's clock shows.
-    pub now: Moment,
-    /// Its randomness.
-    pub dice: Dice,
-    deeds: Vec<Deed>,
-}
-
-impl Corrupted {
-    /// Member `id`, with its own key and those of the members that it colludes with.
-    pub fn new(id: ReplicaId, keys: Vec<(ReplicaId, SecretKey)>, genesis: Genesis, dice: Dice) -> Self {
-        Self { id, keys, genesis, now: Moment::ZERO, dice, deeds: Vec::new() }
-    }
-
-    /// Who it is.
-    pub fn id(&self) -> ReplicaId {
-        self.id
-    }
-
-    /// The network.
-    pub fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    /// Whether it holds this member's key.
-    pub fn is(&self, member: ReplicaId) -> bool {
-        self.keys.iter().any(|(one, _)| *one == member)
-    }
-
-    /// Signs as itself.
-    pub fn sign<M: Signable<Signer = ReplicaId>>(&self, message: M) -> Signed<M> {
-        self.sign_as(self.id, message).expect("a member holds its own key")
-    }
-
-    /// Signs as one of the members that it colludes with, if it has that key.
-    pub fn sign_as<M: Signable<Signer = ReplicaId>>(&self, member: ReplicaId, message: M) -> Option<Signed<M>> {
-        let (_, key) = self.keys.iter().find(|(one, _)| *one == member)?;
-        Some(Verified::sign(message, member, key, self.genesis.digest()).into_signed())
-    }
-
-    /// All other members.
-    pub fn others(&self) -> Vec<ReplicaId> {
-        self.genesis.committee().members().filter(|one| *one != self.id).collect()
-    }
-
-    /// Says something to one member, now.
-    pub fn tell(&mut self, to: ReplicaId, packet: Packet) {
-        self.tell_later(0, to, packet);
-    }
-
-    /// Says something to one member, later.
-    pub fn tell_later(&mut self, after_ms: u64, to: ReplicaId, packet: Packet) {
-        self.deeds.push(Deed::Tell { from: self.id, to, packet, after_ms });
-    }
-
-    /// Forgets everything that it ever said.
-    pub fn forget(&mut self) {
-        self.deeds.push(Deed::Forget);
-    }
-
-    /// A digest of nothing.
-    pub fn bogus_digest(&mut self) -> Digest {
-        Digest::of("bezant/sim/bogus", &self.dice.below(4))
-    }
-
-    /// What it has decided to do since this was last asked.
-    pub fn take_deeds(&mut self) -> Vec<Deed> {
-        std::mem::take(&mut self.deeds)
-    }
-}
+pub use self::amnesia::Amnesia;
+pub use self::byzzfuzz::ByzzFuzz;
+pub use self::censoring::Censoring;
+pub use self::corrupted::{Corrupted, Deed};
+pub use self::equivocating_new_view::EquivocatingNewView;
+pub use self::equivocating_primary::EquivocatingPrimary;
+pub use self::equivocating_voter::EquivocatingVoter;
+pub use self::fetch_flood::FetchFlood;
+pub use self::forged_certificates::ForgedCertificates;
+pub use self::junk::Junk;
+pub use self::kind::{Kind, UnknownKind, all, names};
+pub use self::lying_answers::LyingAnswers;
+pub use self::lying_checkpoints::LyingCheckpoints;
+pub use self::poisoned_transfer::PoisonedTransfer;
+pub use self::replaying::Replaying;
+pub use self::silent::Silent;
+pub use self::slow::Slow;
+pub use self::stale_certificates::StaleCertificates;
+pub use self::view_change_storm::ViewChangeStorm;
+pub use self::watermark_exhaustion::WatermarkExhaustion;
 
 /// Whether the honest replica inside gets to hear something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,26 +79,49 @@ pub enum Hearing {
     Dropped,
 }
 
+/// How often [`Adversary::on_tick`] is called, in milliseconds.
+pub const TICK_MS: u64 = 100;
+
 /// A way to lie.
 pub trait Adversary: Send {
     /// The honest replica inside wants to say `message` to `to`, who is somebody else. What is given back is said
-    /// instead, at once; what is to be said later or to others goes through [`Corrupted::tell_later`].
+    /// instead, at once; what is to be said later or to others goes through [`Corrupted::tell_later`]. A message that
+    /// goes to all comes here once for each of them.
     fn on_saying(&mut self, me: &mut Corrupted, to: ReplicaId, message: &Message) -> Vec<Packet>;
 
-    /// A message has arrived, its signatures checked.
+    /// A message has arrived from another member, its signatures checked.
     fn on_hearing(&mut self, me: &mut Corrupted, from: ReplicaId, message: &Message) -> Hearing {
         let _ = (me, from, message);
         Hearing::Passes
     }
 
-    /// The honest replica inside serves a piece of state. What is given back is served instead.
+    /// A client has sent a request, which is authentic.
+    fn on_request(&mut self, me: &mut Corrupted, request: &Request) -> Hearing {
+        let _ = (me, request);
+        Hearing::Passes
+    }
+
+    /// The honest replica inside tells a client what its request came to. What is given back is signed and sent
+    /// instead.
+    fn on_answering(&mut self, me: &mut Corrupted, reply: Reply) -> Vec<Reply> {
+        let _ = me;
+        vec![reply]
+    }
+
+    /// The honest replica inside serves a piece of state, or says that it does not have it. What is given back is
+    /// served instead.
     fn on_serving(&mut self, me: &mut Corrupted, to: ReplicaId, piece: Piece) -> Vec<Piece> {
         let _ = (me, to);
         vec![piece]
     }
 
-    /// A hundred milliseconds have passed.
+    /// [`TICK_MS`] have passed.
     fn on_tick(&mut self, me: &mut Corrupted) {
         let _ = me;
     }
+}
+
+/// Says what it was to say.
+fn honestly(message: &Message) -> Vec<Packet> {
+    vec![message.to_packet()]
 }
