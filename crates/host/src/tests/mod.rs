@@ -94,3 +94,23 @@ fn a_replica_that_crashed_between_two_rounds_says_the_same_again() {
         }
     }
 }
+
+/// What is said to the core to be there is there after a crash.
+#[test]
+fn a_replica_that_crashed_while_it_caught_up_keeps_the_state_that_it_was_told_to_have() {
+    for rounds in 1.. {
+        let crash = if rounds % 2 == 0 { Crash::LosesUnsynced } else { Crash::TearsUnsynced { seed: rounds } };
+        let mut world = World::new();
+        world.machines[3].cut_off = true;
+        world.work(0..10);
+        world.machines[3].cut_off = false;
+        let rounds = world.machines[3].rounds + rounds;
+        world.crash_at = Some(CrashPoint { who: 3, rounds, last_round: LastRound::Performed, crash });
+        world.work(10..13);
+        world.run_until("all stand at one stable checkpoint", World::is_settled);
+        assert!(!world.machines[3].installed.is_empty(), "it fetched a state");
+        if !world.crashed() {
+            break;
+        }
+    }
+}

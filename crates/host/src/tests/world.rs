@@ -72,9 +72,9 @@ pub(super) struct Machine {
     pub(super) installed: Vec<SequenceNumber>,
     /// By what it is bound.
     pub(super) said: BTreeMap<Matter, Digest>,
+    pub(super) rounds: u64,
     home: MemoryHome,
     arrived: Arrived,
-    rounds: u64,
     started: u64,
 }
 
@@ -168,8 +168,12 @@ impl World {
     pub(super) fn crash(&mut self, id: usize, crash: Crash) {
         let (genesis, now) = (self.genesis.clone(), self.now);
         let machine = &mut self.machines[id];
+        let executed = machine.booted.member.replica().report().executed;
+        let restored = machine.installed.iter().filter(|height| **height <= executed).max().copied();
         machine.home.restart(crash);
         machine.booted = boot(&machine.home, &genesis, &key(id as u8), Resume::WithLog).unwrap();
+        let kept = machine.booted.member.stable().map_or(SequenceNumber::ZERO, |(state, _)| state.height());
+        assert!(restored <= Some(kept), "the core was told that it has {restored:?}, and {kept} is there");
         machine.arrived = Arrived::default();
         machine.started = now;
     }
