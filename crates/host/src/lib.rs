@@ -2,8 +2,9 @@
 //!
 //! Everything that a replica does besides agreeing is here: its log, its timers, executing what was agreed on, keeping
 //! it, fetching the state of others and serving its own, coming up from what lies on its disks. Nobody waits here, and
-//! time is an argument. The node drives it with tokio, threads and the machine's clocks, the simulator in virtual time,
-//! so what the simulator breaks is what would break in the node.
+//! time is an argument; the crate's `clippy.toml` keeps clocks, threads and channels out. The node drives it with
+//! tokio, threads and the machine's clocks, the simulator in virtual time, so what the simulator breaks is what would
+//! break in the node.
 //!
 //! # Three parts
 //!
