@@ -23,3 +23,16 @@ pub struct Arrived {
     /// State transfer: peers' answers.
     pub pieces: Vec<(ReplicaId, Piece)>,
 }
+
+impl Arrived {
+    /// Whether nothing has.
+    pub fn is_empty(&self) -> bool {
+        let Self { reports, connected, requests, messages, piece_requests, pieces } = self;
+        reports.is_empty()
+            && connected.is_empty()
+            && requests.is_empty()
+            && messages.is_empty()
+            && piece_requests.is_empty()
+            && pieces.is_empty()
+    }
+}

@@ -97,6 +97,8 @@ pub struct Performed {
     pub done: Done,
     /// For the clients, each at all its connections.
     pub replies: Vec<Verified<Reply>>,
+    /// What became of each request of a block, for whoever watches.
+    pub executions: Vec<Execution>,
 }
 
 /// Why the executor cannot go on.
@@ -176,7 +178,7 @@ impl<D: Disk> Executor<D> {
         } else {
             None
         };
-        Ok(Performed { done: Done::Applied { sequence, checkpoint, executed }, replies })
+        Ok(Performed { done: Done::Applied { sequence, checkpoint, executed }, replies, executions })
     }
 
     fn answer(&self, request: &Request, view: View) -> Performed {
@@ -184,7 +186,7 @@ impl<D: Disk> Executor<D> {
         // `Seen` knew the number, so the ledger does too, unless its window moved on in between: then it is expired.
         let outcome = self.ledger.kept(request).map_or(Outcome::Expired, |kept| (*kept).clone());
         let replies = vec![self.sign(Reply { client, number, view, outcome })];
-        Performed { done: Done::Answered { client, number }, replies }
+        Performed { done: Done::Answered { client, number }, replies, executions: Vec::new() }
     }
 
     fn reply(&self, execution: &Execution, view: View) -> Verified<Reply> {
@@ -204,7 +206,11 @@ impl<D: Disk> Executor<D> {
         if self.blocks.next() < next {
             self.blocks.begin_at(next)?;
         }
-        Ok(Performed { done: Done::Installed { state, certificate, seen }, replies: Vec::new() })
+        Ok(Performed {
+            done: Done::Installed { state, certificate, seen },
+            replies: Vec::new(),
+            executions: Vec::new(),
+        })
     }
 }
 

@@ -5,11 +5,22 @@
 //! is what surrounds a machine: the network, the clock, the disk, the moment of a crash, and the members that lie.
 
 pub mod adversary;
+pub mod campaign;
+mod clientele;
 pub mod clock;
 pub mod dice;
+pub mod draw;
+mod fate;
+mod machine;
+pub mod minimise;
 pub mod network;
 pub mod oracle;
+mod people;
+mod process;
 pub mod scenario;
 pub mod sight;
 mod step;
+pub mod trace;
 mod words;
+mod workload;
+pub mod world;

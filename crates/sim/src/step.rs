@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bezant_pbft::packet::Message;
+use bezant_pbft::packet::{Message, Packet};
 
 use crate::words::{BadScenario, Span, Words};
 
@@ -76,6 +76,26 @@ impl Kind {
             Message::Batch(..) => Self::Batch,
             Message::Decided(_) => Self::Decided,
             Message::Stable(_) => Self::Stable,
+        }
+    }
+}
+
+impl Kind {
+    /// The kind of a packet between replicas.
+    pub fn of_packet(packet: &Packet) -> Self {
+        match packet {
+            Packet::PrePrepare(..) => Self::PrePrepare,
+            Packet::Prepare(_) => Self::Prepare,
+            Packet::Commit(_) => Self::Commit,
+            Packet::Checkpoint(_) => Self::Checkpoint,
+            Packet::ViewChange(_) => Self::ViewChange,
+            Packet::NewView(_) => Self::NewView,
+            Packet::Status(_) => Self::Status,
+            Packet::Fetch(_) => Self::Fetch,
+            Packet::Requests(_) => Self::Requests,
+            Packet::Batch(..) => Self::Batch,
+            Packet::Decided(_) => Self::Decided,
+            Packet::Stable(_) => Self::Stable,
         }
     }
 }

@@ -130,6 +130,17 @@ impl MemoryDisk {
         }
     }
 
+    /// How many bytes all files have together.
+    pub fn bytes(&self) -> u64 {
+        self.state().files.values().map(|file| file.written.len).sum()
+    }
+
+    /// No limit and no failure is planned any more. What has failed already stays failed.
+    pub fn mend(&self) {
+        let mut state = self.state();
+        (state.stop_at, state.fail_sync_at, state.capacity) = (None, None, None);
+    }
+
     /// All files together may have this many bytes; what would make them more fails as on a full disk, half done.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity = Some(bytes);
