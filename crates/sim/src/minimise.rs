@@ -1,8 +1,8 @@
 //! Shortens a scenario that fails, for as long as it goes on failing in the same way.
 //!
 //! Delta debugging (Zeller and Hildebrandt, 2002) over the steps, then everything else that can be left out: traitors,
-//! clients that lie, parameters, weather, time. The randomness of links and clients is drawn from streams of its own, so
-//! leaving one thing out does not reshuffle all others more than it must.
+//! clients that lie, parameters, weather, time. The randomness of links and clients is drawn from streams of its own,
+//! so leaving one thing out does not reshuffle all others more than it must.
 
 use crate::campaign::{run, same_failure};
 use crate::scenario::{Scenario, Span, Weather};

@@ -7,6 +7,7 @@ mod init;
 mod keygen;
 mod payments;
 mod prove;
+mod sim;
 mod start;
 mod status;
 mod up;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Balance(payments::Balance),
     Prove(prove::Prove),
     Verify(verify::Verify),
+    Sim(sim::Sim),
 }
 
 impl Command {
@@ -54,7 +56,8 @@ impl Command {
             | Self::Transfer(_)
             | Self::Balance(_)
             | Self::Prove(_)
-            | Self::Verify(_) => LevelFilter::ERROR,
+            | Self::Verify(_)
+            | Self::Sim(_) => LevelFilter::ERROR,
         }
     }
 
@@ -75,6 +78,7 @@ impl Command {
             Self::Balance(balance) => balance.run().await,
             Self::Prove(prove) => prove.run().await,
             Self::Verify(verify) => verify.run(),
+            Self::Sim(sim) => sim.run(),
         }
     }
 }

@@ -63,3 +63,8 @@ pub trait Oracle {
 pub fn all(_setting: &Setting<'_>) -> Vec<Box<dyn Oracle>> {
     Vec::new()
 }
+
+/// The names of all oracles, and what each of them claims.
+pub fn claims() -> Vec<(&'static str, &'static str)> {
+    Vec::new()
+}
