@@ -82,6 +82,8 @@ pub fn draw(plan: &Plan, seed: u64) -> Scenario {
     let mut dice = Dice::stream(seed, 3);
     let mut scenario = Scenario::quiet(seed, plan.replicas, plan.clients, plan.run);
     scenario.pause = Some(plan.pause);
+    // A storm now and then shows what one that never ends shows, and leaves time for everything else.
+    scenario.rest = Some(Span::millis(9_000));
     scenario.parameters = draw_parameters(&mut dice);
     let has = |family| plan.faults.contains(&family);
     if has(Family::Network) {

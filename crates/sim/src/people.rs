@@ -1,11 +1,36 @@
 //! Who takes part in a world: keys, genesis, parameters.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
 use bezant_types::genesis::{ClientEntry, Grant, Parameters, ReplicaEntry};
-use bezant_types::keys::Role;
-use bezant_types::{Genesis, SecretKey};
+use bezant_types::keys::{Memory, Role};
+use bezant_types::{Digest, Genesis, SecretKey, Signature};
 
 use crate::scenario::Scenario;
 use crate::workload::OPENING_BALANCE;
+
+/// All machines of a world check the same votes. What one has found to be valid the others need not compute again.
+#[derive(Default)]
+struct Recollection(Mutex<HashSet<(Digest, Signature)>>);
+
+impl Memory for Recollection {
+    fn knows(&self, digest: &Digest, signature: &Signature) -> bool {
+        self.0.lock().is_ok_and(|known| known.contains(&(*digest, *signature)))
+    }
+
+    fn note(&self, digest: &Digest, signature: &Signature) {
+        if let Ok(mut known) = self.0.lock() {
+            if known.len() >= MOST_SIGNATURES {
+                known.clear();
+            }
+            known.insert((*digest, *signature));
+        }
+    }
+}
+
+/// How many signatures are remembered, about a hundred bytes each.
+const MOST_SIGNATURES: usize = 1 << 18;
 
 /// Keys and genesis of a world. The keys follow from the numbers, so that the same scenario has the same people.
 pub(crate) struct People {
@@ -30,10 +55,10 @@ pub(crate) const BRISK: Parameters = Parameters {
     max_state_bytes: 1 << 24,
     client_window: 32,
     max_clock_skew_ms: 60_000,
-    request_timeout_ms: 1_000,
-    max_view_change_timeout_ms: 8_000,
+    request_timeout_ms: 2_000,
+    max_view_change_timeout_ms: 16_000,
     seal_after_ms: 500,
-    status_interval_ms: 250,
+    status_interval_ms: 500,
 };
 
 /// Names a parameter of the genesis.
@@ -92,6 +117,7 @@ pub(crate) fn people(scenario: &Scenario) -> Result<People, String> {
     });
     let balances = client_keys.iter().map(|key| Grant { account: key.account(), amount: OPENING_BALANCE });
     let genesis = Genesis::new("sim".into(), replicas.collect(), clients.collect(), balances.collect(), parameters)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.to_string())?
+        .remembering(Arc::new(Recollection::default()));
     Ok(People { genesis, replica_keys, client_keys, corrupted_client_keys })
 }

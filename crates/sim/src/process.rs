@@ -473,11 +473,18 @@ impl World {
     /// Corrupted members get their moment, and honest ones are weighed.
     pub(crate) fn on_tick(&mut self) {
         let world_us = self.now;
+        let rests = self.scenario.rest.is_some_and(|rest| {
+            let period = 1_000_000 + rest.as_micros();
+            world_us % period >= 1_000_000
+        });
         for at in 0..self.machines.len() as u16 {
             let machine = self.machine(at);
             machine.mind_the_time(world_us);
             let (id, honest) = (machine.id, machine.honest());
-            if let Some(traitor) = machine.traitor.as_mut().filter(|_| machine.process.is_some()) {
+            if machine.traitor.is_some() && (rests || machine.process.is_none()) {
+                continue;
+            }
+            if let Some(traitor) = &mut machine.traitor {
                 traitor.adversary.on_tick(&mut traitor.mind);
                 self.do_deeds(at);
             } else if let (true, Some(process)) = (honest, &machine.process) {
@@ -486,7 +493,9 @@ impl World {
             }
         }
         for index in 0..self.liars.len() {
-            self.scheme(index);
+            if !rests {
+                self.scheme(index);
+            }
         }
         self.schedule(TICK_US, Event::Tick);
     }

@@ -46,6 +46,8 @@ pub struct Scenario {
     pub twins: Vec<u16>,
     /// Corrupted clients, by name: they come after the honest ones.
     pub corrupted_clients: Vec<String>,
+    /// How long corrupted members and clients rest after each second in which they act of their own; `None`: never.
+    pub rest: Option<Span>,
     /// Genesis parameters that differ from the simulator's usual ones, by name.
     pub parameters: Vec<(String, u64)>,
     /// What the network is like until it is stable.
@@ -113,6 +115,7 @@ impl Scenario {
             traitors: Vec::new(),
             twins: Vec::new(),
             corrupted_clients: Vec::new(),
+            rest: None,
             parameters: Vec::new(),
             network: Weather::FAIR,
             pause: None,
@@ -143,6 +146,9 @@ impl fmt::Display for Scenario {
         }
         for name in &self.corrupted_clients {
             writeln!(f, "corrupted-client {name}")?;
+        }
+        if let Some(rest) = self.rest {
+            writeln!(f, "rest {rest}")?;
         }
         for (name, value) in &self.parameters {
             writeln!(f, "parameter {name} {value}")?;
@@ -225,6 +231,7 @@ impl Scenario {
             }
             "network" => self.network = take_weather(words)?,
             "pause" => self.pause = Some(words.span()?),
+            "rest" => self.rest = Some(words.span()?),
             "at" => {
                 let at = words.span()?;
                 self.steps.push((at, Step::take(words)?));
@@ -233,7 +240,7 @@ impl Scenario {
             "expect" => self.expectations.push(take_expectation(words)?),
             other => {
                 return Err(words.error(format!(
-                    "`{other}` is none of seed, replicas, clients, traitor, twin, corrupted-client, parameter, network, \
+                    "`{other}` is none of seed, replicas, clients, traitor, twin, corrupted-client, rest, parameter, network, \
                      pause, at, run, expect"
                 )));
             }

@@ -7,11 +7,12 @@
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::keys::{BadPublicKey, Keyring, Role};
+use crate::keys::{BadPublicKey, Keyring, Memory, Role, SharedMemory};
 use crate::quorum::BadCommitteeSize;
 use crate::{AccountId, Amount, Committee, Digest};
 
@@ -244,6 +245,8 @@ pub struct Genesis {
     clients: Vec<ClientEntry>,
     balances: Vec<Grant>,
     parameters: Parameters,
+    #[borsh(skip)]
+    memory: SharedMemory,
 }
 
 impl Genesis {
@@ -290,9 +293,15 @@ impl Genesis {
             return Err(BadGenesis::FeeBalance);
         }
         Amount::checked_sum(balances.iter().map(|grant| grant.amount)).ok_or(BadGenesis::TooMuchMoney)?;
-        let genesis = Self { name, replicas, clients, balances, parameters };
+        let genesis = Self { name, replicas, clients, balances, parameters, memory: SharedMemory::default() };
         genesis.try_keyring()?;
         Ok(genesis)
+    }
+
+    /// The same network, whose keyrings remember signatures that they found to be valid.
+    #[must_use]
+    pub fn remembering(self, memory: Arc<dyn Memory>) -> Self {
+        Self { memory: SharedMemory::new(memory), ..self }
     }
 
     /// The network's identity.
@@ -342,7 +351,8 @@ impl Genesis {
 
     fn try_keyring(&self) -> Result<Keyring, BadPublicKey> {
         let clients = self.clients.iter().map(|client| (client.key, client.role));
-        Keyring::new(self.digest(), self.replicas.iter().map(|replica| replica.key), clients)
+        let keyring = Keyring::new(self.digest(), self.replicas.iter().map(|replica| replica.key), clients)?;
+        Ok(keyring.remembering(self.memory.clone()))
     }
 }
 

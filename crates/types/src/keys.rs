@@ -9,6 +9,7 @@
 //! private key, which no rule prevents: it is one of the f.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -91,12 +92,59 @@ pub enum Role {
     Admin,
 }
 
+/// Remembers signatures that were found to be valid.
+///
+/// Whether a signature is valid is a function of who signed, what, and the signature, and the digest names the first
+/// two. So remembering changes how long checking takes, and nothing else. It pays where the same votes are checked
+/// again and again: in many certificates, or by many replicas in one process.
+pub trait Memory: Send + Sync {
+    /// Whether the signature of what has this digest is known to be valid.
+    fn knows(&self, digest: &Digest, signature: &Signature) -> bool;
+    /// It is valid.
+    fn note(&self, digest: &Digest, signature: &Signature);
+}
+
+/// A memory that several keyrings share. It is no part of a network's identity.
+#[derive(Clone, Default)]
+pub(crate) struct SharedMemory(Option<Arc<dyn Memory>>);
+
+impl SharedMemory {
+    pub(crate) fn new(memory: Arc<dyn Memory>) -> Self {
+        Self(Some(memory))
+    }
+
+    fn knows(&self, claim: &Claim) -> bool {
+        self.0.as_ref().is_some_and(|memory| memory.knows(&claim.digest, &claim.signature))
+    }
+
+    fn note(&self, claim: &Claim) {
+        if let Some(memory) = &self.0 {
+            memory.note(&claim.digest, &claim.signature);
+        }
+    }
+}
+
+impl PartialEq for SharedMemory {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for SharedMemory {}
+
+impl fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a memory" } else { "no memory" })
+    }
+}
+
 /// The public keys of all members and known clients of one network, and the genesis digest under which they sign.
 #[derive(Clone)]
 pub struct Keyring {
     genesis: Digest,
     replicas: Vec<VerificationKey>,
     clients: BTreeMap<AccountId, (VerificationKey, Role)>,
+    memory: SharedMemory,
 }
 
 /// A public key that is not a point of the curve.
@@ -122,7 +170,42 @@ impl Keyring {
                 .into_iter()
                 .map(|(key, role)| Ok((key, (parse(key)?, role))))
                 .collect::<Result<_, BadPublicKey>>()?,
+            memory: SharedMemory::default(),
         })
+    }
+
+    pub(crate) fn remembering(self, memory: SharedMemory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Checks one signature.
+    pub(crate) fn holds(&self, claim: &Claim) -> bool {
+        if self.memory.knows(claim) {
+            return true;
+        }
+        let valid = is_valid(claim);
+        if valid {
+            self.memory.note(claim);
+        }
+        valid
+    }
+
+    /// Checks many signatures together.
+    pub(crate) fn hold(&self, claims: &[Claim]) -> Vec<bool> {
+        if self.memory.0.is_none() {
+            return are_valid(claims);
+        }
+        let mut valid: Vec<bool> = claims.iter().map(|claim| self.memory.knows(claim)).collect();
+        let unknown = || claims.iter().zip(&valid).filter(|(_, known)| !**known).map(|(claim, _)| claim.clone());
+        let verdicts = are_valid(&unknown().collect::<Vec<_>>());
+        let places: Vec<usize> = (0..claims.len()).filter(|place| !valid[*place]).collect();
+        for (place, holds) in places.into_iter().zip(verdicts) {
+            valid[place] = holds;
+            if holds {
+                self.memory.note(&claims[place]);
+            }
+        }
+        valid
     }
 
     /// The digest under which everything in this network is signed.
@@ -185,7 +268,7 @@ pub(crate) struct Claim {
 }
 
 /// Checks one signature.
-pub(crate) fn is_valid(claim: &Claim) -> bool {
+fn is_valid(claim: &Claim) -> bool {
     claim.key.verify(&ed25519_zebra::Signature::from_bytes(&claim.signature.0), claim.digest.as_bytes()).is_ok()
 }
 
@@ -197,7 +280,7 @@ pub(crate) fn is_valid(claim: &Claim) -> bool {
 ///
 /// The batch equation needs coefficients that the signers could not foresee; they are drawn from a hash over the whole
 /// batch, so that checking stays a pure function.
-pub(crate) fn are_valid(claims: &[Claim]) -> Vec<bool> {
+fn are_valid(claims: &[Claim]) -> Vec<bool> {
     if claims.len() < SMALLEST_BATCH {
         return claims.iter().map(is_valid).collect();
     }
@@ -261,6 +344,30 @@ mod tests {
             digest,
             signature: key.sign(&digest),
         }
+    }
+
+    /// Knows what it was told, and nothing else.
+    struct Notes(BTreeMap<(Digest, [u8; 64]), ()>);
+
+    impl Memory for Notes {
+        fn knows(&self, digest: &Digest, signature: &Signature) -> bool {
+            self.0.contains_key(&(*digest, signature.0))
+        }
+
+        fn note(&self, _: &Digest, _: &Signature) {}
+    }
+
+    #[test]
+    fn what_is_remembered_is_not_checked_again_and_everything_else_is() {
+        let bad = Claim { signature: Signature([7; 64]), ..claim(1, 1) };
+        let lie = Notes(BTreeMap::from([((bad.digest, bad.signature.0), ())]));
+        let keyring = Keyring::new(Digest::new([0; 32]), [], []).unwrap();
+        assert_eq!(keyring.hold(&[claim(1, 1), bad.clone(), claim(2, 2)]), [true, false, true]);
+        let keyring = keyring.remembering(SharedMemory::new(Arc::new(lie)));
+        assert!(keyring.holds(&bad), "it believes its memory");
+        let other = Claim { signature: Signature([8; 64]), ..claim(1, 1) };
+        assert_eq!(keyring.hold(&[other.clone(), bad, claim(2, 2)]), [false, true, true]);
+        assert!(!keyring.holds(&other));
     }
 
     #[test]

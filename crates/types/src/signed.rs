@@ -20,7 +20,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_zebra::VerificationKey;
 
 use crate::digest::Hasher;
-use crate::keys::{self, Claim};
+use crate::keys::Claim;
 use crate::{AccountId, Digest, Keyring, ReplicaId, SecretKey, Signature};
 
 /// A message that is only ever sent signed.
@@ -88,7 +88,7 @@ impl<M: Signable> Signed<M> {
     /// [`Unverified`] says which part failed.
     pub fn verify(self, keyring: &Keyring) -> Result<Verified<M>, Unverified> {
         let claim = self.claim(keyring)?;
-        if !keys::is_valid(&claim) {
+        if !keyring.holds(&claim) {
             return Err(Unverified::BadSignature);
         }
         Ok(Verified { digest: claim.digest, signed: self })
@@ -165,7 +165,7 @@ pub fn verify_all<M: Signable>(
             Ok(Claim { key, digest: signing_digest(keyring.genesis(), *signer, message), signature: *signature })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    if keys::are_valid(&claims).into_iter().all(|valid| valid) { Ok(()) } else { Err(Unverified::BadSignature) }
+    if keyring.hold(&claims).into_iter().all(|valid| valid) { Ok(()) } else { Err(Unverified::BadSignature) }
 }
 
 /// Signatures of any kinds of messages, checked together: what arrives in one turn of the host's loop.
@@ -207,7 +207,7 @@ impl<'k> Batch<'k> {
 
     /// Checks everything that was added.
     pub fn verify(self) -> Verdicts {
-        let valid = keys::are_valid(&self.claims);
+        let valid = self.keyring.hold(&self.claims);
         Verdicts { claims: self.claims, valid }
     }
 }

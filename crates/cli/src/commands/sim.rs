@@ -54,7 +54,7 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "N", conflicts_with = "duration")]
     minutes: Option<u64>,
     /// The mean pause of a client between an answer and its next request
-    #[arg(long, value_name = "TIME", default_value = "2500ms")]
+    #[arg(long, value_name = "TIME", default_value = "5s")]
     pause: Span,
     /// Which families of faults: all, none, or some of them separated by commas (see `bezant sim list`)
     #[arg(long, value_name = "FAMILIES", default_value = "all")]
