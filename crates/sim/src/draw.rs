@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bezant_types::Committee;
+
 use crate::adversary;
 use crate::dice::Dice;
 use crate::scenario::{Damage, Flow, Kind, Scenario, Span, Step, Weather};
@@ -89,7 +91,7 @@ pub fn draw(plan: &Plan, seed: u64) -> Scenario {
     if has(Family::Network) {
         scenario.network = draw_weather(&mut dice);
     }
-    let f = (plan.replicas.saturating_sub(1)) / 3;
+    let f = Committee::new(usize::from(plan.replicas)).map_or(0, Committee::max_faulty);
     let mut bad = Vec::new();
     if has(Family::Traitors) {
         draw_traitors(&mut dice, plan, f, &mut scenario, &mut bad);
@@ -100,7 +102,7 @@ pub fn draw(plan: &Plan, seed: u64) -> Scenario {
     }
     let calm = stabilises(plan.run);
     // Whoever may lose its disk is one of the f.
-    let may_lose = if bad.len() < usize::from(f) && has(Family::Disks) && dice.below(2) == 0 {
+    let may_lose = if bad.len() < f && has(Family::Disks) && dice.below(2) == 0 {
         Some(dice.below(u64::from(plan.replicas)) as u16).filter(|one| !bad.contains(one))
     } else {
         None
@@ -153,13 +155,13 @@ fn draw_weather(dice: &mut Dice) -> Weather {
     Weather { least: Span::micros(most / 10), most: Span::micros(most), loss, duplicates, bandwidth }
 }
 
-fn draw_traitors(dice: &mut Dice, plan: &Plan, f: u16, scenario: &mut Scenario, bad: &mut Vec<u16>) {
+fn draw_traitors(dice: &mut Dice, plan: &Plan, f: usize, scenario: &mut Scenario, bad: &mut Vec<u16>) {
     let all = adversary::names();
     let names: Vec<&str> = all
         .into_iter()
         .filter(|name| plan.adversaries.is_empty() || plan.adversaries.iter().any(|one| one == name))
         .collect();
-    let count = dice.below(u64::from(f) + 1);
+    let count = dice.below(f as u64 + 1);
     while (bad.len() as u64) < count {
         let one = dice.below(u64::from(plan.replicas)) as u16;
         if bad.contains(&one) {

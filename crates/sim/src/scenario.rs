@@ -193,7 +193,7 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> Result<Self, BadScenario> {
         let mut lines = text.lines().enumerate();
-        if !lines.next().is_some_and(|(_, first)| first.trim() == FIRST_LINE) {
+        if lines.next().is_none_or(|(_, first)| first.trim() != FIRST_LINE) {
             return Err(BadScenario::at(1, format!("the first line must be `{FIRST_LINE}`")));
         }
         let mut scenario = Self::quiet(0, 4, 1, Span::millis(10_000));
