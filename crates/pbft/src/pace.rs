@@ -156,10 +156,13 @@ impl Replica {
         let Some(left) = self.pool.oldest_unproposed() else { return };
         let parameters = self.config.parameters();
         let next = self.pool.arrived(left).map_or(0, bezant_types::Request::size);
+        let max_bytes = parameters.max_batch_bytes as usize;
         // What a batch without all its bodies weighs is not known.
         let full = payload.filter(|payload| payload.is_complete()).is_none_or(|payload| {
             payload.batch().requests().len() >= parameters.max_batch_requests as usize
-                || payload.bytes().saturating_add(next) > parameters.max_batch_bytes as usize
+                || payload.bytes().saturating_add(next) > max_bytes
+                // Another order of arrival, and a large request was the next: at least every other batch is half full.
+                || payload.bytes() > max_bytes / 2
         });
         let now = self.pace.now;
         let allowance = self.allowance_ms();

@@ -1,10 +1,13 @@
 //! Requests that wait to be ordered.
 //!
 //! A client sends its request to every replica, so every replica knows what the primary owes. The pool is bounded in
-//! bytes per client: a client that floods fills its own share and nobody else's (hazard 81).
+//! bytes per client: a client that floods fills its own share and nobody else's (hazard 81). And a primary takes from
+//! the clients in turn: were it first come, first served, clients who flood it and nobody else would make every other
+//! client's request wait behind theirs until the backups lose patience with it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use bezant_types::{AccountId, Digest, Moment, Request};
 
@@ -27,6 +30,10 @@ pub(crate) struct Pool {
     waiting: BTreeMap<Digest, Waiting>,
     order: BTreeMap<u64, Digest>,
     unproposed: BTreeSet<u64>,
+    /// The same, of each client.
+    by_client: BTreeMap<AccountId, BTreeSet<u64>>,
+    /// The client that was served last.
+    served: Option<AccountId>,
     bytes: BTreeMap<AccountId, usize>,
     next_arrival: u64,
 }
@@ -47,6 +54,7 @@ impl Pool {
         self.next_arrival += 1;
         self.order.insert(arrival, digest);
         self.unproposed.insert(arrival);
+        self.by_client.entry(request.client()).or_default().insert(arrival);
         self.waiting.insert(digest, Waiting { request, arrival, since: now });
         Ok(())
     }
@@ -59,7 +67,7 @@ impl Pool {
     pub(crate) fn remove(&mut self, digest: &Digest) {
         let Some(Waiting { request, arrival, .. }) = self.waiting.remove(digest) else { return };
         self.order.remove(&arrival);
-        self.unproposed.remove(&arrival);
+        self.place(request.client(), arrival);
         if let Some(bytes) = self.bytes.get_mut(&request.client()) {
             *bytes -= request.size();
             if *bytes == 0 {
@@ -112,27 +120,46 @@ impl Pool {
         !self.unproposed.is_empty()
     }
 
-    /// Takes the oldest requests that no proposal of this view holds, up to the limits, and at least one if there is
-    /// one. They go on waiting until they are executed.
+    /// Takes requests that no proposal of this view holds, one of each client in turn and of each client the oldest
+    /// first, up to the limits, and at least one if there is one. They go on waiting until they are executed.
     pub(crate) fn propose(&mut self, max_requests: usize, max_bytes: usize) -> Vec<Request> {
         let mut batch = Vec::new();
         let mut bytes = 0usize;
-        while let Some(arrival) = self.unproposed.first().copied() {
+        while let Some((client, arrival)) = self.next_in_turn() {
             let request = self.arrived(arrival).expect("what is unproposed waits").clone();
             bytes = bytes.saturating_add(request.size());
             if batch.len() == max_requests || (!batch.is_empty() && bytes > max_bytes) {
                 break;
             }
-            self.unproposed.remove(&arrival);
+            self.place(client, arrival);
+            self.served = Some(client);
             batch.push(request);
         }
         batch
     }
 
+    /// The oldest request without a place of the client after the one that was served last.
+    fn next_in_turn(&self) -> Option<(AccountId, u64)> {
+        let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut in_turn = self.by_client.range((behind, Bound::Unbounded)).chain(&self.by_client);
+        in_turn.find_map(|(client, arrivals)| Some((*client, *arrivals.first()?)))
+    }
+
+    /// A request has its place, or is gone.
+    fn place(&mut self, client: AccountId, arrival: u64) {
+        self.unproposed.remove(&arrival);
+        if let Some(arrivals) = self.by_client.get_mut(&client) {
+            arrivals.remove(&arrival);
+            if arrivals.is_empty() {
+                self.by_client.remove(&client);
+            }
+        }
+    }
+
     /// Marks a request as held by a proposal.
     pub(crate) fn mark_proposed(&mut self, digest: &Digest) {
         if let Some(waiting) = self.waiting.get(digest) {
-            self.unproposed.remove(&waiting.arrival);
+            self.place(waiting.request.client(), waiting.arrival);
         }
     }
 
@@ -140,6 +167,10 @@ impl Pool {
     pub(crate) fn release(&mut self, now: Moment) {
         self.waiting.values_mut().for_each(|waiting| waiting.since = now);
         self.unproposed = self.order.keys().copied().collect();
+        self.by_client.clear();
+        for Waiting { request, arrival, .. } in self.waiting.values() {
+            self.by_client.entry(request.client()).or_default().insert(*arrival);
+        }
     }
 
     /// Forgets everything that waits.

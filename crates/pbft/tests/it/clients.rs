@@ -146,6 +146,24 @@ fn a_client_that_floods_fills_its_own_share_only() {
     assert_eq!(waiting(&w), 32, "the same request waits once");
 }
 
+/// Hazard 81: a primary takes from the clients in turn, so whoever has a lot waiting makes nobody else wait for it.
+#[test]
+fn a_client_with_a_backlog_makes_nobody_else_wait_for_it() {
+    let mut w = World::new(4, small(), 58);
+    w.links.delay = (1, 1);
+    for _ in 0..200 {
+        w.ask(0);
+    }
+    w.run(5);
+    for client in [1, 2] {
+        w.ask(client);
+    }
+    w.run_until(60, "the others are served at once", |w| w.clients[1..].iter().all(|host| host.done.len() == 1));
+    assert!(w.clients[0].done.len() < 100, "{} of the backlog are done", w.clients[0].done.len());
+    w.finish();
+    assert_eq!(w.clients[0].done.len(), 200);
+}
+
 /// Hazard 80: after a view change the clients' repetitions do not keep the group from working.
 #[test]
 fn a_group_recovers_from_the_repetitions_of_all_its_clients() {
