@@ -30,7 +30,10 @@ impl World {
                 self.note(Who::Machine(at), "starts", format_args!("{resume:?}, {} records", records.len()));
                 if honest {
                     let without_log = resume == Resume::WithoutLog;
-                    self.see(&Sight::Booted { replica: id, records: &records, without_log });
+                    let process = self.machine(at).process.as_ref();
+                    let saved = process.and_then(|process| process.member.stable());
+                    let stable = saved.map(|(state, _)| state.height()).unwrap_or_default();
+                    self.see(&Sight::Booted { replica: id, records: &records, stable, without_log });
                 }
                 let others = self.machines.iter().enumerate().filter(|(_, other)| other.up() && other.id != id);
                 let up: Vec<(u16, ReplicaId)> = others.map(|(index, other)| (index as u16, other.id)).collect();
@@ -320,7 +323,9 @@ impl World {
         let machine = self.machine(at);
         let (id, honest) = (machine.id, machine.honest());
         let stable = machine.process.as_ref().and_then(|process| process.member.stable());
-        let Some(root) = stable.map(|(state, _)| state.root()) else { return };
+        // If the window moved twice in one round, the state is the last one's.
+        let Some((state, _)) = stable.filter(|(state, _)| state.height() == sequence) else { return };
+        let root = state.root();
         self.note(Who::Machine(at), "stable", format_args!("n{sequence} {}", Short(root)));
         if honest {
             self.see(&Sight::Stable { replica: id, sequence, root });

@@ -20,6 +20,9 @@ pub enum Sight<'a> {
         replica: ReplicaId,
         /// What its log holds.
         records: &'a [Record],
+        /// As of which stable checkpoint its saved state is, zero for the genesis: its low water mark. It executes the
+        /// blocks after it again.
+        stable: SequenceNumber,
         /// Whether it was started without its log (`--recover`): what it said before binds it no less.
         without_log: bool,
     },
@@ -37,7 +40,8 @@ pub enum Sight<'a> {
         /// What.
         message: &'a Message,
     },
-    /// An honest replica handed a committed block to its executor.
+    /// An honest replica handed a committed block to its executor. Blocks that it read back after a restart, to execute
+    /// them again, may be shown or not.
     Delivered {
         /// Who.
         replica: ReplicaId,
@@ -114,7 +118,7 @@ pub enum Sight<'a> {
         /// What.
         message: &'a Message,
     },
-    /// An honest client asked for something.
+    /// An honest client asked for something. Once for each request, however often it sends it.
     Asked {
         /// Who.
         client: ClientIndex,

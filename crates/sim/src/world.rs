@@ -143,7 +143,15 @@ impl World {
         let genesis = people.genesis;
         let corrupted: Vec<ReplicaId> =
             genesis.committee().members().filter(|one| scenario.is_corrupted(one.get())).collect();
-        let setting = Setting { genesis: &genesis, corrupted: &corrupted, liveness_ms: LIVENESS_MS };
+        let honest_clients = people.client_keys.len();
+        let corrupted_clients: Vec<ClientIndex> =
+            (0..people.corrupted_client_keys.len()).map(|index| ClientIndex(honest_clients + index)).collect();
+        let setting = Setting {
+            genesis: &genesis,
+            corrupted: &corrupted,
+            corrupted_clients: &corrupted_clients,
+            liveness_ms: LIVENESS_MS,
+        };
         let oracles = crate::oracle::all(&setting);
         let seed = scenario.seed;
         let mut machines = Vec::new();
