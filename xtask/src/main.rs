@@ -3,12 +3,14 @@
 //! * `cargo xtask tidy` reads the tree and says which of the house's rules it breaks.
 //! * `cargo xtask reflow` breaks comments and prose at 120 columns.
 //! * `cargo xtask licences` holds every dependency against `deny.toml`.
+//! * `cargo xtask mutants` makes deliberate mistakes on a copy of the tree, and says what notices them.
 //! * `cargo xtask gate` runs everything that continuous integration checks, in its order, with timings.
 
 use std::process::ExitCode;
 
 mod gate;
 mod licences;
+mod mutants;
 mod reflow;
 mod source;
 mod spdx;
@@ -21,6 +23,8 @@ usage: cargo xtask <command>
   tidy       the house's rules: layering, text, rule numbers, links
   reflow [FILE...]
              breaks comments and prose at 120 columns, where a line is longer
+  mutants [NAME...]
+             makes each deliberate mistake in `mutants/` on a copy, and says what notices it
   licences   licences and sources of all dependencies, against deny.toml
   gate       all that continuous integration checks: format, tidy, clippy, documentation, licences, tests
   gate FROM  the same, from a stage on: fmt, tidy, clippy, doc, licences, test";
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["reflow", names @ ..] => reflow::run(names),
         ["licences"] => licences::run(),
+        ["mutants", names @ ..] => mutants::run(names),
         ["gate"] => gate::run(None),
         ["gate", from] => gate::run(Some(from)),
         _ => {

@@ -1,0 +1,228 @@
+//! Deliberate mistakes, each of which something must notice.
+//!
+//! `mutants/NAME.mutant` says what is mistaken, changes some lines of the code, and names the commands that notice. Each
+//! mistake is made on a copy of the tree, never in it. The same commands are run on the unchanged copy first: a command
+//! that fails there notices nothing.
+//!
+//! ```text
+//! # Counts commits for any digest.
+//! caught-by: sim --seeds 20 --for 60s --traitor equivocating-voter
+//! file: crates/pbft/src/slot.rs
+//! <<<<
+//! .filter(move |(_, vote)| vote.view == view && vote.digest == digest)
+//! ====
+//! .filter(move |(_, vote)| vote.view == view)
+//! >>>>
+//! ```
+//!
+//! A command begins with `sim`, which is `bezant sim`, or with `test`, which is `cargo test`. What is to be replaced
+//! must stand in the file exactly once, so that a mutant cannot quietly stop applying when the code moves on.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Instant;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::tree::root;
+
+struct Mutant {
+    name: String,
+    what: String,
+    caught_by: Vec<String>,
+    changes: Vec<Change>,
+}
+
+struct Change {
+    file: String,
+    before: String,
+    after: String,
+}
+
+/// Makes each mistake whose name contains one of `names`, or all of them.
+pub(crate) fn run(names: &[&str]) -> Result<()> {
+    let mut mutants = read_all(&root().join("mutants"))?;
+    mutants.retain(|mutant| names.is_empty() || names.iter().any(|name| mutant.name.contains(name)));
+    ensure!(!mutants.is_empty(), "there is no such mutant: the folder `mutants` names them");
+    let copy = Copy::make()?;
+    let mut sound: Vec<String> = Vec::new();
+    let mut survivors = Vec::new();
+    for mutant in &mutants {
+        for command in &mutant.caught_by {
+            if !sound.contains(command) {
+                let output = copy.run(command)?;
+                ensure!(output.status.success(), "without any mutant `{command}` fails:\n{}", tail(&output));
+                sound.push(command.clone());
+            }
+        }
+        let start = Instant::now();
+        let caught = copy.with(mutant, || copy.first_to_notice(mutant))?;
+        let seconds = start.elapsed().as_secs_f64();
+        match caught {
+            Some((command, reason)) => {
+                println!("caught    {:<32} {seconds:>6.1} s  {command}\n          {reason}", mutant.name);
+            }
+            None => {
+                println!("SURVIVED  {:<32} {seconds:>6.1} s  {}", mutant.name, mutant.what);
+                survivors.push(mutant.name.clone());
+            }
+        }
+    }
+    println!("{} of {} mutants were caught", mutants.len() - survivors.len(), mutants.len());
+    ensure!(survivors.is_empty(), "nothing noticed {}", survivors.join(", "));
+    Ok(())
+}
+
+/// The tree as git knows it, somewhere else, with a target directory that all mutants share.
+struct Copy {
+    tree: PathBuf,
+}
+
+impl Copy {
+    fn make() -> Result<Self> {
+        let tree = root().join("target").join("mutants").join("tree");
+        if tree.exists() {
+            fs::remove_dir_all(&tree)?;
+        }
+        let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().context("git")?;
+        for name in String::from_utf8(listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
+            let (from, to) = (root().join(name), tree.join(name));
+            fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+            fs::copy(&from, &to).with_context(|| format!("copying {name}"))?;
+        }
+        Ok(Self { tree })
+    }
+
+    /// Changes the copy, does something, and changes it back.
+    fn with<T>(&self, mutant: &Mutant, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut originals = Vec::new();
+        for Change { file, before, after } in &mutant.changes {
+            let path = self.tree.join(file);
+            let text = fs::read_to_string(&path).with_context(|| format!("{}: {file}", mutant.name))?;
+            let count = text.matches(before.as_str()).count();
+            ensure!(count == 1, "{}: what it replaces stands {count} times in {file}", mutant.name);
+            fs::write(&path, text.replacen(before.as_str(), after, 1))?;
+            originals.push((path, text));
+        }
+        let outcome = act();
+        for (path, text) in originals.into_iter().rev() {
+            fs::write(path, text)?;
+        }
+        outcome
+    }
+
+    fn first_to_notice(&self, mutant: &Mutant) -> Result<Option<(String, String)>> {
+        for command in &mutant.caught_by {
+            let output = self.run(command)?;
+            let text = tail(&output);
+            ensure!(!text.contains("could not compile"), "{} does not compile:\n{text}", mutant.name);
+            if !output.status.success() {
+                return Ok(Some((command.clone(), reason(&output))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn run(&self, command: &str) -> Result<Output> {
+        let mut words = command.split_whitespace();
+        let arguments: Vec<&str> = match words.next() {
+            Some("sim") => {
+                ["run", "--quiet", "--release", "-p", "bezant-cli", "--", "sim"].into_iter().chain(words).collect()
+            }
+            Some("test") => ["test", "--quiet", "-p"].into_iter().chain(words).collect(),
+            _ => bail!("`{command}` begins with neither `sim` nor `test`"),
+        };
+        let target = root().join("target").join("mutants").join("target");
+        let shared = env::var_os("BEZANT_SHARED").map_or_else(|| root().join("..").join("shared"), PathBuf::from);
+        Command::new("cargo")
+            .args(arguments)
+            .current_dir(&self.tree)
+            .env("CARGO_TARGET_DIR", target)
+            .env("BEZANT_SHARED", shared)
+            .output()
+            .with_context(|| format!("running `{command}`"))
+    }
+}
+
+fn read_all(folder: &Path) -> Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    for entry in fs::read_dir(folder).context("the folder `mutants`")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "mutant") {
+            let name = path.file_stem().context("a mutant has a name")?.to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path)?;
+            mutants.push(parse(&name, &text).with_context(|| format!("{}", path.display()))?);
+        }
+    }
+    mutants.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(mutants)
+}
+
+fn parse(name: &str, text: &str) -> Result<Mutant> {
+    let mut mutant = Mutant { name: name.to_owned(), what: String::new(), caught_by: Vec::new(), changes: Vec::new() };
+    let mut file = None;
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(what) = line.strip_prefix("# ") {
+            mutant.what = format!("{} {what}", mutant.what).trim().to_owned();
+        } else if let Some(command) = line.strip_prefix("caught-by: ") {
+            mutant.caught_by.push(command.trim().to_owned());
+        } else if let Some(name) = line.strip_prefix("file: ") {
+            file = Some(name.trim().to_owned());
+        } else if line == "<<<<" {
+            let file = file.clone().context("`file:` comes before `<<<<`")?;
+            let before: Vec<&str> = lines.by_ref().take_while(|line| *line != "====").collect();
+            let after: Vec<&str> = lines.by_ref().take_while(|line| *line != ">>>>").collect();
+            ensure!(!before.is_empty(), "there is nothing between `<<<<` and `====`");
+            mutant.changes.push(Change { file, before: before.join("\n"), after: after.join("\n") });
+        } else {
+            ensure!(line.trim().is_empty(), "`{line}` is not understood");
+        }
+    }
+    ensure!(!mutant.what.is_empty(), "a mutant says in a line with `#` what is mistaken");
+    ensure!(!mutant.caught_by.is_empty(), "a mutant names a command that notices it: `caught-by:`");
+    ensure!(!mutant.changes.is_empty(), "a mutant changes something");
+    Ok(mutant)
+}
+
+/// The line that says what was noticed.
+fn reason(output: &Output) -> String {
+    let text = tail(output);
+    let telling = |line: &&str| line.contains("failed:") || line.contains("FAILED") || line.contains("panicked");
+    text.lines().find(telling).unwrap_or("it failed").trim().chars().take(160).collect()
+}
+
+fn tail(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), &output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_of_the_tree_applies() {
+        for mutant in read_all(&root().join("mutants")).unwrap() {
+            for Change { file, before, after } in &mutant.changes {
+                let text = fs::read_to_string(root().join(file)).unwrap();
+                assert_eq!(text.matches(before.as_str()).count(), 1, "{} in {file}", mutant.name);
+                assert_ne!(before, after, "{}", mutant.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mutant_says_what_it_changes_and_what_notices_it() {
+        let good = "# Wrong.\ncaught-by: test bezant-pbft a\nfile: a.rs\n<<<<\nx\ny\n====\nz\n>>>>\n";
+        let mutant = parse("m", good).unwrap();
+        assert_eq!((mutant.what.as_str(), mutant.caught_by.len()), ("Wrong.", 1));
+        assert_eq!((mutant.changes[0].before.as_str(), mutant.changes[0].after.as_str()), ("x\ny", "z"));
+        for bad in ["# Wrong.\n", "caught-by: test a\n", "nonsense", "# a\n<<<<\nx\n====\n>>>>\n"] {
+            assert!(parse("m", bad).is_err(), "{bad}");
+        }
+    }
+}
