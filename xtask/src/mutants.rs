@@ -1,8 +1,8 @@
 //! Deliberate mistakes, each of which something must notice.
 //!
-//! `mutants/NAME.mutant` says what is mistaken, changes some lines of the code, and names the commands that notice. Each
-//! mistake is made on a copy of the tree, never in it. The same commands are run on the unchanged copy first: a command
-//! that fails there notices nothing.
+//! `mutants/NAME.mutant` says what is mistaken, changes some lines of the code, and names the commands that notice.
+//! Each mistake is made on a copy of the tree, never in it. The same commands are run on the unchanged copy first: a
+//! command that fails there notices nothing.
 //!
 //! ```text
 //! # Counts commits for any digest.
