@@ -31,6 +31,7 @@ use bezant_types::codec::encoded_len;
 use bezant_types::genesis::Parameters;
 use bezant_types::{AccountId, Committee, ReplicaId, SequenceNumber, View};
 
+use super::statement::stable_in;
 use super::{Oracle, Property, Setting};
 use crate::sight::{ClientIndex, Sight, When};
 
@@ -147,8 +148,9 @@ impl Oracle for BoundedMemory {
 
     fn on_sight(&mut self, _: When, sight: &Sight<'_>) -> Result<(), String> {
         match *sight {
-            Sight::Booted { replica, stable, .. } => {
+            Sight::Booted { replica, records, stable, .. } => {
                 let place = self.place(replica);
+                place.highest_low = place.highest_low.max(stable).max(stable_in(records));
                 (place.low, place.height) = (stable, stable);
             }
             Sight::Stable { replica, sequence, .. } => {

@@ -26,7 +26,7 @@ use bezant_ledger::Execution;
 use bezant_pbft::record::Record;
 use bezant_types::{AccountId, Digest, Outcome, ReplicaId, RequestNumber, SequenceNumber, View};
 
-use super::statement::{Kind, Matter, Statement};
+use super::statement::{Kind, Matter, Statement, stable_in};
 use super::{Oracle, Property, Setting};
 use crate::sight::{ClientIndex, Sight, When};
 
@@ -214,7 +214,12 @@ struct Licence {
 
 impl Licence {
     fn of(genesis: Digest, replica: ReplicaId, records: &[Record], stable: SequenceNumber) -> Self {
-        let mut licence = Self { held: HashSet::new(), left_below: View::ZERO, entered: View::ZERO, proven: stable };
+        let mut licence = Self {
+            held: HashSet::new(),
+            left_below: View::ZERO,
+            entered: View::ZERO,
+            proven: stable.max(stable_in(records)),
+        };
         for record in records {
             licence.held.extend(Statement::implied(genesis, replica, record));
             match record {
@@ -224,12 +229,12 @@ impl Licence {
                     licence.left_below = licence.left_below.max(signed.message.view);
                     licence.entered = licence.entered.max(signed.message.view);
                 }
-                Record::Stable(endorsed) => licence.proven = licence.proven.max(endorsed.vote.sequence),
                 Record::Proposed(..)
                 | Record::Accepted(..)
                 | Record::Bodies(..)
                 | Record::Prepared(_)
                 | Record::Checkpoint(_)
+                | Record::Stable(_)
                 | Record::LogLost
                 | Record::SilentUntil(_) => {}
             }

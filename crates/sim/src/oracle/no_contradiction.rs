@@ -6,7 +6,8 @@
 //!
 //!
 //! * never again about a slot or a checkpoint at or below the highest that it has voted for, not even the same;
-//! * no view change and no new view before a checkpoint at or above that one is stable to it.
+//! * no view change and no new view, but one that it had sent and that others brought back to it, before a checkpoint
+//!   at or above that one is stable to it.
 //!
 //! One thing rule A-1 cannot exclude, and says so: a view change for a view that nobody had reached. If it asks for
 //! such a view again, it may tell another story. That is let pass as long as no honest replica has entered that view.
@@ -63,7 +64,7 @@ impl NoContradiction {
             if let Some(forgotten) = words.forgotten.filter(|forgotten| matter.sequence <= *forgotten) {
                 return Err(format!("{}, and before it lost its log it spoke of slots up to {forgotten}", about()));
             }
-        } else if words.silent {
+        } else if words.silent && words.said.get(&matter).is_none_or(|said| said.content != content) {
             return Err(format!("{}, and it has lost its log and may have said another before", about()));
         }
         if matter.kind == Kind::Commit {

@@ -133,3 +133,21 @@ impl Statement {
         })
     }
 }
+
+/// The last checkpoint that a log shows to be stable.
+pub(super) fn stable_in(records: &[Record]) -> SequenceNumber {
+    let stable = records.iter().filter_map(|record| match record {
+        Record::Stable(endorsed) => Some(endorsed.vote.sequence),
+        Record::Proposed(..)
+        | Record::Accepted(..)
+        | Record::Bodies(..)
+        | Record::Prepared(_)
+        | Record::Checkpoint(_)
+        | Record::ViewChange(_)
+        | Record::NewView(_)
+        | Record::Entered(_)
+        | Record::LogLost
+        | Record::SilentUntil(_) => None,
+    });
+    stable.max().unwrap_or_default()
+}

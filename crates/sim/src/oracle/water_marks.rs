@@ -3,10 +3,11 @@
 //! **Below.** The low water mark is the last stable checkpoint that the replica has executed: of the state it came back
 //! with, and then what [`Sight::Stable`] shows.
 //!
-//! **Above.** The window ends so far above the last checkpoint that was ever stable to it. A replica that comes back
-//! from an older saved state says again what it had said when its window was higher (rule R-2). In the step that moves
-//! its window a primary proposes for the new room, and that is shown before the window's move: so a vote above the
-//! window is a crime only if the window has not reached it when the moment is over.
+//! **Above.** The window ends so far above the last checkpoint that was ever stable to it, or that its log shows to
+//! have been. A replica that comes back from an older saved state says again what it had said, or was about to say,
+//! when its window was higher (rule R-2). In the step that moves its window a primary proposes for the new room, and
+//! that is shown before the window's move: so a vote above the window is a crime only if the window has not reached it
+//! when the moment is over.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use bezant_pbft::message::ViewChange;
 use bezant_pbft::packet::Message;
 use bezant_types::{ReplicaId, SequenceNumber};
 
-use super::statement::{Matter, Statement};
+use super::statement::{Matter, Statement, stable_in};
 use super::{Oracle, Property, Setting};
 use crate::sight::{Sight, When};
 
@@ -113,7 +114,10 @@ impl Oracle for WaterMarks {
         self.judge_early(Some(when))?;
         match *sight {
             Sight::Said { replica, message, .. } => return self.on_said(when, replica, message),
-            Sight::Booted { replica, stable, .. } => self.move_to(replica, stable),
+            Sight::Booted { replica, records, stable, .. } => {
+                self.move_to(replica, stable_in(records));
+                self.move_to(replica, stable);
+            }
             // It may have ended between the vote and the move.
             Sight::Crashed { replica } => self.early.retain(|(_, one, _)| *one != replica),
             Sight::Stable { replica, sequence, .. } => self.move_to(replica, sequence),

@@ -53,6 +53,8 @@ fn who_lost_its_log_speaks_of_nothing_that_it_may_have_spoken_of() {
     forgetful().refuses_to_hear(1, &checkpoint(1, 8, digest(8)), "before it lost its log");
     forgetful().refuses_to_hear(1, &view_change(1, change(7, None, vec![])), "has lost its log");
     forgetful().accepts(is_stable(1, 8, digest(8))).refuses_to_hear(1, &new_view(opening(5, &[], &[])), "lost its log");
+    // What it had sent, others may have brought back to it.
+    forgetful().says(1, &view_change(1, change(1, None, vec![])));
     let mut recovered = forgetful();
     recovered.accepts(is_stable(1, 28, digest(8))).says(1, &commit(1, 0, 29, digest(3)));
     // A view that nobody had reached: what rule A-1 cannot exclude.
@@ -69,8 +71,10 @@ fn votes_in_the_window_are_where_they_belong() {
     // The step that moves the window also uses it.
     trial.says(1, &pre_prepare(1, 1, 8 + WINDOW, digest(2))).accepts(is_stable(1, 8, digest(8)));
     trial.pass(1).says(1, &checkpoint(1, 9 + WINDOW, digest(3)));
-    // Back from an older state it says again what it had said.
-    trial.boots(1, 4).says(1, &pre_prepare(1, 1, 8 + WINDOW, digest(2))).pass(1).accepts(is_stable(1, 8, digest(8)));
+    // Back from an older state it says again what it had said, or was about to say.
+    let record = bezant_pbft::record::Record::Stable(stable(12, digest(12), &[0, 1, 2]));
+    trial.accepts(booted(1, &[record], 4)).says(1, &pre_prepare(1, 1, 12 + WINDOW, digest(2))).pass(1);
+    trial.says(1, &pre_prepare(1, 1, 8 + WINDOW, digest(2))).pass(1).accepts(is_stable(1, 8, digest(8)));
     let proofs = vec![proof(0, 9, digest(1), &[1, 2]), proof(0, 8 + WINDOW, digest(1), &[1, 2])];
     trial.says(1, &view_change(1, change(1, Some(stable(8, digest(8), &[0, 1, 2])), proofs))).accepts_the_end();
 }
