@@ -5,7 +5,7 @@
 
 use bezant_pbft::StoredBlock;
 use bezant_pbft::certificate::{Endorsed, PreparedProof};
-use bezant_pbft::evidence::{Evidence, Pair};
+use bezant_pbft::evidence::{Clash, Evidence, Pair};
 use bezant_pbft::message::{
     Batch, Checkpoint, Commit, Fetch, NewView, PrePrepare, Prepare, Reply, Standing, Status, ViewChange,
 };
@@ -144,6 +144,9 @@ fn evidence() -> Vec<Evidence> {
     fn pair<M: Signable<Signer = ReplicaId>>(a: M, b: M) -> Pair<M> {
         Pair { first: sign(a, 1), second: sign(b, 1) }
     }
+    fn clash<M: Signable<Signer = ReplicaId>, N: Signable<Signer = ReplicaId>>(a: M, b: N) -> Clash<M, N> {
+        Clash { first: sign(a, 1), second: sign(b, 1) }
+    }
     vec![
         Evidence::PrePrepares(pair(pre_prepare(), PrePrepare { digest: digest(8), ..pre_prepare() })),
         Evidence::Prepares(pair(prepare(), Prepare { digest: digest(8), ..prepare() })),
@@ -151,6 +154,9 @@ fn evidence() -> Vec<Evidence> {
         Evidence::Checkpoints(pair(checkpoint(), Checkpoint { root: digest(8), ..checkpoint() })),
         Evidence::ViewChanges(pair(view_change(), ViewChange { prepared: vec![], ..view_change() })),
         Evidence::NewViews(pair(new_view(), NewView { proposals: vec![], ..new_view() })),
+        Evidence::PrePrepareAndCommit(clash(pre_prepare(), Commit { digest: digest(8), ..commit() })),
+        Evidence::PrepareAndCommit(clash(prepare(), Commit { digest: digest(8), ..commit() })),
+        Evidence::Amnesia(clash(commit(), ViewChange { checkpoint: None, prepared: vec![], ..view_change() })),
     ]
 }
 
@@ -276,7 +282,7 @@ fn a_length_prefix_of_four_gigabytes_is_refused() {
     assert!(packet::FORMAT.open::<Packet>(&large, large.len()).is_ok());
 }
 
-const GOLDEN: [&str; 35] = [
+const GOLDEN: [&str; 38] = [
     "packet 0: b0bcd77d265edb3c",
     "packet 1: b3b5fe61967e8d7c",
     "packet 2: 9c516fe4c42bc36b",
@@ -310,6 +316,9 @@ const GOLDEN: [&str; 35] = [
     "evidence 3: 9b3eb01f3cbfa288",
     "evidence 4: 75111f9e97f93cb3",
     "evidence 5: 366dc5b7793b528d",
+    "evidence 6: 59d3f34845df9a04",
+    "evidence 7: bd036d486f2896a2",
+    "evidence 8: 2b35277b04570b04",
     "block 0: 7868efd2504a23c0",
     "reply 0: ddb3312e2990ab55",
 ];

@@ -1,12 +1,12 @@
 //! Whether evidence convicts, judged without the code that made it.
 
-use bezant_pbft::evidence::{Evidence, Pair};
-use bezant_types::signed::signing_digest;
-use bezant_types::{Keyring, ReplicaId, SequenceNumber, Signable, View};
+use bezant_pbft::evidence::{Clash, Evidence, Pair};
+use bezant_pbft::message::{Commit, ViewChange};
+use bezant_types::{Digest, Keyring, ReplicaId, SequenceNumber, Signable, Signed, View};
 
 use super::super::statement::Kind;
 
-/// What kind of contradiction the evidence is about.
+/// What the two statements are, if they are of one kind: what a replica notices by itself.
 pub(super) fn kind(evidence: &Evidence) -> Option<Kind> {
     Some(match evidence {
         Evidence::PrePrepares(_) => Kind::PrePrepare,
@@ -15,43 +15,84 @@ pub(super) fn kind(evidence: &Evidence) -> Option<Kind> {
         Evidence::Checkpoints(_) => Kind::Checkpoint,
         Evidence::ViewChanges(_) => Kind::ViewChange,
         Evidence::NewViews(_) => Kind::NewView,
+        Evidence::PrePrepareAndCommit(_) | Evidence::PrepareAndCommit(_) | Evidence::Amnesia(_) => return None,
     })
 }
 
-/// That both statements are `member`'s, about one matter, and different.
+/// That both statements are `member`'s, and that no honest member makes both.
 pub(super) fn judge(evidence: &Evidence, member: ReplicaId, keyring: &Keyring) -> Result<(), String> {
     type Place = (View, SequenceNumber);
+    let bench = Bench { member, keyring };
     match evidence {
-        Evidence::PrePrepares(pair) => compare(pair, member, keyring, |m| -> Place { (m.view, m.sequence) }),
-        Evidence::Prepares(pair) => compare(pair, member, keyring, |m| -> Place { (m.view, m.sequence) }),
-        Evidence::Commits(pair) => compare(pair, member, keyring, |m| -> Place { (m.view, m.sequence) }),
-        Evidence::Checkpoints(pair) => compare(pair, member, keyring, |m| m.sequence),
-        Evidence::ViewChanges(pair) => compare(pair, member, keyring, |m| m.view),
-        Evidence::NewViews(pair) => compare(pair, member, keyring, |m| m.view),
+        Evidence::PrePrepares(pair) => bench.compare(pair, |m| -> Place { (m.view, m.sequence) }),
+        Evidence::Prepares(pair) => bench.compare(pair, |m| -> Place { (m.view, m.sequence) }),
+        Evidence::Commits(pair) => bench.compare(pair, |m| -> Place { (m.view, m.sequence) }),
+        Evidence::Checkpoints(pair) => bench.compare(pair, |m| m.sequence),
+        Evidence::ViewChanges(pair) => bench.compare(pair, |m| m.view),
+        Evidence::NewViews(pair) => bench.compare(pair, |m| m.view),
+        Evidence::PrePrepareAndCommit(Clash { first, second }) => {
+            let (proposal, commit) = (bench.hear(first)?, bench.hear(second)?);
+            differ((proposal.view, proposal.sequence, proposal.digest), commit)
+        }
+        Evidence::PrepareAndCommit(Clash { first, second }) => {
+            let (prepare, commit) = (bench.hear(first)?, bench.hear(second)?);
+            differ((prepare.view, prepare.sequence, prepare.digest), commit)
+        }
+        Evidence::Amnesia(Clash { first, second }) => forgets(bench.hear(first)?, bench.hear(second)?),
     }
 }
 
-fn compare<M: Signable<Signer = ReplicaId>, P: PartialEq>(
-    pair: &Pair<M>,
+/// Whom it is about, and everybody's keys.
+struct Bench<'k> {
     member: ReplicaId,
-    keyring: &Keyring,
-    place: impl Fn(&M) -> P,
-) -> Result<(), String> {
-    let statements = [&pair.first, &pair.second];
-    for signed in statements {
-        if signed.signer != member {
+    keyring: &'k Keyring,
+}
+
+impl Bench<'_> {
+    /// What the member has really said.
+    fn hear<'s, M: Signable<Signer = ReplicaId>>(&self, signed: &'s Signed<M>) -> Result<&'s M, String> {
+        if signed.signer != self.member {
             return Err(format!("one statement is of replica {}", signed.signer));
         }
-        if signed.clone().verify(keyring).is_err() {
-            return Err("a signature is not valid".to_owned());
+        match signed.clone().verify(self.keyring) {
+            Ok(_) => Ok(&signed.message),
+            Err(_) => Err("a signature is not valid".to_owned()),
         }
     }
-    let digest = |message| signing_digest(keyring.genesis(), member, message);
-    if digest(&pair.first.message) == digest(&pair.second.message) {
-        return Err("the two statements are one".to_owned());
+
+    fn compare<M: Signable<Signer = ReplicaId>, P: PartialEq>(
+        &self,
+        pair: &Pair<M>,
+        place: impl Fn(&M) -> P,
+    ) -> Result<(), String> {
+        let (first, second) = (self.hear(&pair.first)?, self.hear(&pair.second)?);
+        if first == second {
+            return Err("the two statements are one".to_owned());
+        }
+        if place(first) != place(second) {
+            return Err("the two statements are about two matters".to_owned());
+        }
+        Ok(())
     }
-    if place(&pair.first.message) != place(&pair.second.message) {
+}
+
+fn differ(accepted: (View, SequenceNumber, Digest), commit: &Commit) -> Result<(), String> {
+    let (view, sequence, digest) = accepted;
+    if (view, sequence) != (commit.view, commit.sequence) {
         return Err("the two statements are about two matters".to_owned());
+    }
+    if digest == commit.digest { Err("the two statements agree".to_owned()) } else { Ok(()) }
+}
+
+fn forgets(commit: &Commit, change: &ViewChange) -> Result<(), String> {
+    if change.view <= commit.view {
+        return Err("the commit is not of an earlier view".to_owned());
+    }
+    if change.checkpoint.iter().any(|endorsed| endorsed.vote.sequence >= commit.sequence) {
+        return Err("a checkpoint covers the commit".to_owned());
+    }
+    if change.prepared.iter().any(|proof| proof.sequence == commit.sequence && proof.view >= commit.view) {
+        return Err("the view change reports the slot".to_owned());
     }
     Ok(())
 }
