@@ -142,6 +142,7 @@ mod checkpoint;
 pub mod client;
 mod config;
 pub mod evidence;
+pub mod forensics;
 pub mod ignored;
 pub mod message;
 mod new_view;

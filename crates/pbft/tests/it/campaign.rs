@@ -53,6 +53,10 @@ fn ordeal(n: u16, traitor: Option<Traitor>, seed: u64) {
     for node in w.honest() {
         assert_eq!(w.executed(node), asked, "replica {node} executed each request once");
     }
+    let findings = w.inquiry.conclude();
+    assert!(findings.disagreements.is_empty(), "{:?}", findings.disagreements);
+    let blamed: Vec<u16> = findings.culprits.keys().map(|one| one.get()).filter(|one| Some(*one) != liar).collect();
+    assert!(blamed.is_empty(), "forensics convicts {blamed:?}, who are honest: {:?}", findings.culprits);
 }
 
 fn parameters(seed: u64) -> Parameters {

@@ -127,6 +127,7 @@ mod checkpoints;
 mod clientele;
 mod clients;
 mod decided;
+mod forensics;
 mod ledger;
 mod network;
 mod new_view;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bezant_engine::{Engine, Now};
 use bezant_pbft::client::{Client, Patience};
+use bezant_pbft::forensics::Inquiry;
 use bezant_pbft::packet::{self, Message, Packet};
 use bezant_pbft::{Effect, Fault, Input, Recipients, Timer};
 use bezant_types::genesis::Parameters;
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) history: History,
     pub(crate) ignored: Vec<(u16, Option<u16>, bezant_pbft::ignored::Ignored)>,
+    /// Everything that honest members decided or wrote down, for whoever asks who is to blame.
+    pub(crate) inquiry: Inquiry,
     /// Who accused whom, with evidence that convicts.
     pub(crate) accused: Vec<(u16, u16)>,
     pub(crate) halted: Vec<(u16, Fault)>,
@@ -93,6 +96,7 @@ impl World {
         Self {
             nodes: (0..n).map(|index| Node::new(&members, index)).collect(),
             clients: (0..CLIENTS).map(client).collect(),
+            inquiry: Inquiry::new(&members.genesis),
             members,
             links: Links::kind(),
             dice: Dice::new(seed),
@@ -222,6 +226,10 @@ impl World {
         let mut draft = Draft::default();
         let Ok(mut effects) = std::mem::take(&mut this.pending).persist(&mut draft);
         let mut crashes = false;
+        if this.honest() {
+            draft.0.iter().for_each(|record| self.inquiry.examine_record(record));
+        }
+        let this = self.node_mut(node);
         if !draft.0.is_empty() {
             let doom = this.doom.filter(|(sync, _)| *sync == this.disk.syncs + 1).map(|(_, point)| point);
             if doom != Some(CrashPoint::BeforeSync) {
@@ -254,6 +262,7 @@ impl World {
                     let expected = self.node(node).delivered + 1;
                     assert_eq!(sequence, expected, "replica {node} delivers without a gap, each block once");
                     self.node_mut(node).delivered = sequence;
+                    self.inquiry.examine_block(&block.to_stored());
                     let agreed = self.history.deliver(sequence, block.batch.digest());
                     self.judge(node, agreed);
                 }
