@@ -1,5 +1,11 @@
 //! No contradiction: an honest replica says one thing about one matter, in all its lives.
 //!
+//! # Amnesia
+//!
+//! A view change contradicts an earlier commit of its signer if it neither proves what was committed nor a checkpoint
+//! that covers the slot: the two would convict it. So they are held against each other here for every honest replica,
+//! in all its lives.
+//!
 //! # A replica that lost its log
 //!
 //! It does not know what it said and must therefore say nothing about anything that it can have spoken about (rule
@@ -14,6 +20,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bezant_pbft::message::ViewChange;
+use bezant_pbft::packet::Message;
 use bezant_types::{Digest, ReplicaId, SequenceNumber, View};
 
 use super::statement::{Kind, Matter, Statement};
@@ -37,6 +45,8 @@ pub(super) struct NoContradiction {
 #[derive(Debug, Default)]
 struct Words {
     said: HashMap<Matter, Said>,
+    /// Of each slot, the highest view in which it committed.
+    commits: BTreeMap<SequenceNumber, View>,
     /// How many times it lost its log.
     losses: u32,
     /// The highest sequence number that it has said anything about.
@@ -55,8 +65,8 @@ struct Said {
 }
 
 impl NoContradiction {
-    fn on_said(&mut self, replica: ReplicaId, statement: Statement) -> Result<(), String> {
-        let Statement { matter, content, .. } = statement;
+    fn on_said(&mut self, replica: ReplicaId, message: &Message) -> Result<(), String> {
+        let Some(Statement { matter, content, .. }) = Statement::by(replica, message) else { return Ok(()) };
         let words = self.replicas.entry(replica).or_default();
         let about = || format!("replica {replica} says {matter} ({content:?})");
         if matter.kind.has_sequence() {
@@ -73,6 +83,13 @@ impl NoContradiction {
             if let Some(other) = accepted.filter(|accepted| accepted.content != content) {
                 return Err(format!("{}, and it had accepted {:?} there", about(), other.content));
             }
+            let view = words.commits.entry(matter.sequence).or_default();
+            *view = (*view).max(matter.view);
+        }
+        if let Message::ViewChange(change) = message
+            && let Some((sequence, view)) = words.forgotten_by(change.message())
+        {
+            return Err(format!("{}, and forgets that it committed to slot {sequence} in view {view}", about()));
         }
         let said = Said { content, losses: words.losses };
         let before = *words.said.entry(matter).or_insert(said);
@@ -88,6 +105,17 @@ impl NoContradiction {
     }
 }
 
+impl Words {
+    /// What it committed to and this view change of its says nothing of.
+    fn forgotten_by(&self, change: &ViewChange) -> Option<(SequenceNumber, View)> {
+        let low = change.checkpoint.as_ref().map(|stable| stable.vote.sequence).unwrap_or_default();
+        let reported =
+            |sequence, view| change.prepared.iter().any(|proof| proof.sequence == sequence && view <= proof.view);
+        let above = self.commits.range(low.next()..).map(|(sequence, view)| (*sequence, *view));
+        above.filter(|(_, view)| *view < change.view).find(|(sequence, view)| !reported(*sequence, *view))
+    }
+}
+
 impl Oracle for NoContradiction {
     fn property(&self) -> Property {
         PROPERTY
@@ -96,7 +124,7 @@ impl Oracle for NoContradiction {
     fn on_sight(&mut self, _: When, sight: &Sight<'_>) -> Result<(), String> {
         match *sight {
             Sight::Said { replica, message, .. } => {
-                return Statement::by(replica, message).map_or(Ok(()), |statement| self.on_said(replica, statement));
+                return self.on_said(replica, message);
             }
             Sight::Booted { replica, without_log: true, .. } => {
                 let words = self.replicas.entry(replica).or_default();

@@ -14,7 +14,8 @@ fn one_thing_about_each_matter_is_no_contradiction() {
         trial.boots(1, 0);
         trial.says(1, &prepare(1, 0, 1, digest(1))).says(1, &commit(1, 0, 1, digest(1)));
         trial.says(1, &prepare(1, 0, 2, digest(2))).says(1, &checkpoint(1, 4, digest(4)));
-        trial.says(1, &view_change(1, change(1, None, vec![]))).says(1, &new_view(opening(1, &[], &[])));
+        trial.says(1, &view_change(1, change(1, None, vec![proof(0, 1, digest(1), &[1, 2])])));
+        trial.says(1, &new_view(opening(1, &[], &[])));
         trial.says(1, &pre_prepare(1, 1, 1, digest(7))).says(1, &commit(1, 1, 1, digest(7)));
         // What it passes on of a liar binds the liar.
         trial.accepts(said(1, 0, &prepare(3, 0, 1, liars_digest)));
@@ -41,6 +42,25 @@ fn a_second_opinion_is_a_crime_in_whatever_life() {
 }
 
 #[test]
+fn a_view_change_that_forgets_a_commit_is_a_crime() {
+    let committed = || {
+        let mut trial = Trial::of("no-contradiction");
+        trial.says(1, &commit(1, 0, 5, digest(1)));
+        trial
+    };
+    let asks = |checkpoint, prepared| view_change(1, change(2, checkpoint, prepared));
+    let stable_at = |sequence| Some(stable(sequence, digest(4), &[0, 1, 2]));
+    committed().says(1, &asks(None, vec![proof(0, 5, digest(1), &[1, 2])]));
+    committed().says(1, &asks(None, vec![proof(1, 5, digest(1), &[2, 3])]));
+    committed().says(1, &asks(stable_at(5), vec![]));
+    committed().refuses_to_hear(1, &asks(stable_at(4), vec![]), "forgets that it committed to slot 5");
+    committed().boots(1, 0).refuses_to_hear(1, &asks(None, vec![]), "forgets that it committed to slot 5");
+    let mut later = committed();
+    let old_proof = asks(None, vec![proof(0, 5, digest(1), &[1, 2])]);
+    later.says(1, &commit(1, 1, 5, digest(1))).refuses_to_hear(1, &old_proof, "in view 1");
+}
+
+#[test]
 fn who_lost_its_log_speaks_of_nothing_that_it_may_have_spoken_of() {
     let forgetful = || {
         let mut trial = Trial::of("no-contradiction");
@@ -56,7 +76,7 @@ fn who_lost_its_log_speaks_of_nothing_that_it_may_have_spoken_of() {
     // What it had sent, others may have brought back to it.
     forgetful().says(1, &view_change(1, change(1, None, vec![])));
     let mut recovered = forgetful();
-    recovered.accepts(is_stable(1, 28, digest(8))).says(1, &commit(1, 0, 29, digest(3)));
+    recovered.accepts(is_stable(1, 28, digest(8))).says(1, &prepare(1, 0, 29, digest(3)));
     // A view that nobody had reached: what rule A-1 cannot exclude.
     let otherwise = view_change(1, change(1, Some(stable(28, digest(8), &[0, 1, 2])), vec![]));
     recovered.says(1, &otherwise);
