@@ -10,6 +10,7 @@ mod clientele;
 pub mod clock;
 pub mod dice;
 pub mod draw;
+pub mod exhaustive;
 mod fate;
 mod machine;
 pub mod minimise;

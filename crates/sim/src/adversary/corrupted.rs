@@ -140,7 +140,7 @@ impl Corrupted {
 }
 
 /// The replica that signed a message, if one did.
-pub(super) fn signer(message: &Message) -> Option<ReplicaId> {
+pub(crate) fn signer(message: &Message) -> Option<ReplicaId> {
     match message {
         Message::PrePrepare(vote, _) => Some(vote.signer()),
         Message::Prepare(vote) => Some(vote.signer()),

@@ -9,7 +9,7 @@ use bezant_types::{Digest, ReplicaId, SequenceNumber, Signable, Signature, Signe
 use super::Corrupted;
 
 /// The same requests under another time: another batch, just as acceptable.
-pub(super) fn redated(batch: &Batch) -> Option<Batch> {
+pub(crate) fn redated(batch: &Batch) -> Option<Batch> {
     let later = |timestamp: Timestamp| Timestamp::new(timestamp.get().wrapping_add(1));
     match batch {
         Batch::Null => None,
@@ -71,7 +71,7 @@ pub(super) fn prepared(me: &Corrupted, view: View, sequence: SequenceNumber, dig
 
 /// What a new view on these view changes has to begin with (rule V-2), derived here once more: whoever lies about it
 /// must know it.
-pub(super) fn obliged(view_changes: &[Signed<ViewChange>]) -> Vec<Digest> {
+pub(crate) fn obliged(view_changes: &[Signed<ViewChange>]) -> Vec<Digest> {
     let stable = |change: &Signed<ViewChange>| {
         change.message.checkpoint.as_ref().map_or(SequenceNumber::ZERO, |endorsed| endorsed.vote.sequence)
     };
