@@ -10,6 +10,7 @@ mod logging;
 mod print;
 mod shutdown;
 mod text;
+mod traitor;
 
 use std::process::ExitCode;
 

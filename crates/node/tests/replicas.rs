@@ -100,6 +100,7 @@ impl Group {
             listen: None,
             limits: self.limits.clone(),
             resume: Resume::WithLog,
+            interference: None,
         };
         let (stop, stopped) = oneshot::channel();
         // Also when the test is over without saying so.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bezant_node::cluster::{Answer, GroupFacts, ReplicaFacts, Verdict};
+use bezant_node::cluster::{Answer, Conviction, GroupFacts, ReplicaFacts, Verdict};
 
 use crate::connect::ClientArguments;
 use crate::print::StyleArguments;
@@ -112,14 +112,21 @@ fn remarks(facts: &GroupFacts) -> Vec<String> {
             text::replicas(&facts.diverged)
         ));
     }
-    for conviction in &facts.convicted {
-        remarks.push(format!(
-            "convicted: replica {} contradicted itself; the proof is in the evidence folder of {}",
-            conviction.replica,
-            text::replicas(&conviction.by)
-        ));
-    }
+    remarks.extend(facts.convicted.iter().map(conviction));
     remarks
+}
+
+fn conviction(conviction: &Conviction) -> String {
+    let Conviction { replica, by, certain } = conviction;
+    let by = text::replicas(by);
+    if *certain {
+        format!("caught: replica {replica} contradicted itself; the proof is in the evidence folder of {by}")
+    } else {
+        format!(
+            "accused: replica {replica} contradicted itself, says {by} with a proof in the evidence folder, and might lie: \
+             `bezant evidence verify` judges the proof"
+        )
+    }
 }
 
 fn recovery(id: u16, standing: &str, votes_from: Option<u64>, fetching_state: bool) -> Option<String> {

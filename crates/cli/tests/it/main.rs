@@ -16,4 +16,5 @@ mod redis;
 mod redis_tools;
 mod refused_commands;
 mod refused_nodes;
+mod traitors;
 mod up_and_down;

@@ -125,6 +125,33 @@ fn a_network_that_runs_is_not_started_twice_nor_with_another_size() {
 }
 
 #[test]
+fn a_traitor_of_up_is_announced_and_caught_and_one_that_cannot_be_is_refused() {
+    let place = Place::new();
+    place.up(&["--traitor", "4=silent"]).refused(&["no replica 4 among 4", "0 to 3"]);
+    place.up(&["--traitor", "2=silent", "--traitor", "2=slow"]).refused(&["one way at a time"]);
+    place.up(&["--traitor", "2=polite"]).refused(&["no adversary \"polite\"", "equivocating-primary"]);
+    assert!(!place.home().exists(), "nothing is made for what is refused");
+
+    let first = place.up(&["--detach", "--traitor", "2=equivocate"]);
+    assert!(first.stderr.contains("replica 2 is a traitor (equivocate)"), "{}", first.stderr);
+    assert!(!first.stderr.contains("warning"), "{}", first.stderr);
+    assert!(first.text().contains("traitor: equivocate"), "{}", first.text());
+    wait_for("the traitor caught", || {
+        let set = place.redis().call(&["SET", "k", "v"]).unwrap();
+        assert_eq!(set, Reply::Simple("OK".into()));
+        let status = place.cli(&["status"]).text();
+        if status.contains("caught: replica 2 contradicted itself") { Ok(()) } else { Err(status) }
+    });
+    place.cli(&["down"]).text();
+
+    // More than f: whoever wants to see that may, and is told.
+    let many = place.up(&["--detach", "--traitor", "1=slow", "--traitor", "2=slow"]);
+    assert!(many.stderr.contains("2 traitors among 4 replicas are more than 1"), "{}", many.stderr);
+    assert!(many.stderr.contains("its own key only"), "{}", many.stderr);
+    place.cli(&["down"]);
+}
+
+#[test]
 fn a_child_that_dies_is_reported_and_the_others_go_on() {
     let place = Place::new();
     let mut up = Daemon::start(&place.arguments(&[]), &place.folder.path().join("up.log"));

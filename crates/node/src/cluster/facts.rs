@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bezant_ledger::divergence::{self, Claim};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::message::{Checkpoint, Standing};
-use bezant_types::{Genesis, ReplicaId};
+use bezant_types::{Committee, Genesis, ReplicaId};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -121,8 +121,10 @@ pub struct PeerFacts {
 pub struct Conviction {
     /// Which.
     pub replica: u16,
-    /// Who keeps the proof, in their `evidence` folder.
+    /// Who says to keep a proof, in their `evidence` folder.
     pub by: Vec<u16>,
+    /// Whether so many say so that an honest one is among them. If not, the proof itself is to be looked at.
+    pub certain: bool,
 }
 
 impl std::fmt::Display for Verdict {
@@ -168,7 +170,7 @@ impl GroupFacts {
             verdict: verdict(committee.quorum(), &said, &diverged),
             replicas: replicas.collect(),
             diverged: diverged.iter().map(|id| id.get()).collect(),
-            convicted: convicted(&said),
+            convicted: convicted(committee, &said),
         }
     }
 }
@@ -251,14 +253,15 @@ fn verdict(quorum: usize, said: &BTreeMap<ReplicaId, &StatusReport>, diverged: &
     if views.values().any(|members| *members >= quorum) { Verdict::Healthy } else { Verdict::NotSettled }
 }
 
-fn convicted(said: &BTreeMap<ReplicaId, &StatusReport>) -> Vec<Conviction> {
+fn convicted(committee: Committee, said: &BTreeMap<ReplicaId, &StatusReport>) -> Vec<Conviction> {
     let mut by: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
     for (id, report) in said {
         for accused in &report.accused {
             by.entry(accused.get()).or_default().push(id.get());
         }
     }
-    by.into_iter().map(|(replica, by)| Conviction { replica, by }).collect()
+    let certain = |by: &Vec<u16>| by.len() >= committee.weak_quorum();
+    by.into_iter().map(|(replica, by)| Conviction { replica, certain: certain(&by), by }).collect()
 }
 
 #[cfg(test)]
@@ -352,7 +355,9 @@ mod tests {
     #[test]
     fn convictions_name_who_has_the_proof() {
         let witness = StatusReport { accused: vec![ReplicaId::new(2)], ..report(0, Standing::Normal) };
-        let facts = GroupFacts::new(&genesis(), &[Ok(witness.clone()), Ok(witness), normal(), silent()]);
-        assert_eq!(facts.convicted, [Conviction { replica: 2, by: vec![0, 1] }]);
+        let facts = GroupFacts::new(&genesis(), &[Ok(witness.clone()), Ok(witness.clone()), normal(), silent()]);
+        assert_eq!(facts.convicted, [Conviction { replica: 2, by: vec![0, 1], certain: true }]);
+        let facts = GroupFacts::new(&genesis(), &[normal(), Ok(witness), normal(), silent()]);
+        assert_eq!(facts.convicted, [Conviction { replica: 2, by: vec![1], certain: false }], "it may lie");
     }
 }

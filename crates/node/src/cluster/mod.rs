@@ -26,5 +26,5 @@ pub use directory::{Directory, MakeError};
 pub use facts::{Answer, Conviction, GroupFacts, PeerFacts, ReplicaFacts, Verdict};
 pub use ports::{free_base_port, is_free};
 pub use running::{ProcessFacts, RunError, RunFacts, RunLock};
-pub use serve::{GatewayAddresses, StartError, serve_gateway, serve_replica};
+pub use serve::{GatewayAddresses, ReplicaStart, StartError, serve_gateway, serve_replica};
 pub use supervisor::{Exit, Program, SpawnError, Supervisor};

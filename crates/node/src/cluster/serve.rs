@@ -12,7 +12,7 @@ use crate::config::{self, ClientConfig, ReplicaConfig};
 use crate::gateway::seam::seam;
 use crate::gateway::{self, BindError, Facts, Gateway, NotAClient};
 use crate::http::{self, HttpError, Metrics, Sources};
-use crate::replica::{ReplicaError, ReplicaOptions, run};
+use crate::replica::{Interference, ReplicaError, ReplicaOptions, run};
 
 /// Why a replica or gateway does not run, or ran no longer.
 #[derive(Debug, thiserror::Error)]
@@ -46,23 +46,29 @@ impl From<ReplicaError> for StartError {
     }
 }
 
-/// Runs the replica whose home this is, until `shutdown` completes or it cannot go on. `listen` overrides where its
-/// configuration says that it listens.
+/// How a replica is started that has its directory.
+pub struct ReplicaStart {
+    /// What its directory says of it.
+    pub config: ReplicaConfig,
+    /// Where it listens, if not where its configuration says.
+    pub listen: Option<String>,
+    /// Whether it has its log.
+    pub resume: Resume,
+    /// Who comes between it and the world. Nobody, but in experiments.
+    pub interference: Option<Box<dyn Interference>>,
+}
+
+/// Runs a replica until `shutdown` completes or it cannot go on.
 ///
 /// # Errors
 /// [`StartError`] says why it stopped and what to do.
-pub async fn serve_replica(
-    home: &Path,
-    listen: Option<String>,
-    resume: Resume,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), StartError> {
-    let config = ReplicaConfig::load(home)?;
-    let ReplicaConfig { id, key, genesis, limits, .. } = config;
-    let listen = listen.unwrap_or(config.listen);
+pub async fn serve_replica(start: ReplicaStart, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    let ReplicaStart { config, listen, resume, interference } = start;
+    let ReplicaConfig { home, id, key, genesis, listen: configured, limits } = config;
+    let listen = listen.unwrap_or(configured);
     tracing::info!("replica {id} of {:?} listens on {listen}", genesis.name());
-    let home = Home::open(home)?;
-    run(ReplicaOptions { home, genesis, key, listen: Some(listen), limits, resume }, shutdown).await?;
+    let home = Home::open(&home)?;
+    run(ReplicaOptions { home, genesis, key, listen: Some(listen), limits, resume, interference }, shutdown).await?;
     tracing::info!("replica {id} has stopped");
     Ok(())
 }

@@ -28,6 +28,7 @@
 mod bearers;
 mod evidence;
 mod host;
+mod interference;
 mod outputs;
 mod questions;
 mod threads;
@@ -35,4 +36,5 @@ mod turn;
 
 pub use bezant_host::Resume;
 pub use host::{ReplicaError, ReplicaOptions, run};
+pub use interference::{Act, Hearing, Interference};
 pub use threads::{ExecutorError, SaverError};

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bezant_engine::Now;
 use bezant_host::{Member, Output, To};
+use bezant_ledger::transfer::PieceRequest;
+use bezant_pbft::packet::{Message, Packet};
 use bezant_store::{Home, HostDisk};
-use bezant_types::{Digest, Genesis, Keyring, Moment, SecretKey, Timestamp};
+use bezant_types::{Digest, Genesis, Keyring, Moment, ReplicaId, SecretKey, Timestamp};
 use bytes::Bytes;
 
 use crate::replica::evidence::Convictions;
 use crate::replica::host::ReplicaError;
+use crate::replica::interference::Between;
 use crate::replica::questions::Questions;
 use crate::replica::threads::{Report, Tasks};
 use crate::replica::turn::Brought;
@@ -28,19 +31,28 @@ pub(super) struct Host {
     pub(super) tasks: Tasks,
     pub(super) questions: Questions,
     pub(super) convictions: Convictions,
+    pub(super) between: Option<Between>,
     pub(super) started: Instant,
 }
 
 impl Host {
     /// Everything that a turn has brought, until the replica has nothing more to say to itself.
     pub(super) async fn turn(&mut self, brought: Brought, reports: Vec<Report>) -> Result<(), ReplicaError> {
-        let Brought { mut arrived, refused, asks } = brought;
+        let Brought { mut arrived, mut messages, refused, asks } = brought;
         for Report { done, replies } in reports {
             for (client, frame) in replies {
-                self.mesh.reply(client, frame);
+                match self.between {
+                    None => self.mesh.reply(client, frame),
+                    Some(_) => self.answer_otherwise(client, &frame),
+                }
             }
             arrived.reports.push(done);
         }
+        if let Some(between) = &mut self.between {
+            between.hear(&mut messages);
+            between.take_requests(&mut arrived.requests);
+        }
+        arrived.messages = messages.into_iter().map(|(_, message)| message).collect();
         for (connection, number, refusal) in refused {
             self.tell(connection, &Tell::Refused { number, refusal });
         }
@@ -55,6 +67,7 @@ impl Host {
                 tokio::task::yield_now().await;
             }
         }
+        self.interfere(Instant::now());
         Ok(())
     }
 
@@ -67,15 +80,18 @@ impl Host {
 
     fn perform(&mut self, output: Output) -> Result<(), ReplicaError> {
         match output {
-            Output::Send { to, message } => {
-                let frame = seal(&PeerFrame::Packet(message.to_packet()));
-                match to {
-                    To::One(peer) => self.mesh.send(peer, frame),
-                    To::Others => self.send_others(&frame),
-                }
+            Output::Send { to, message } => match self.between {
+                None => self.say(to, &message),
+                Some(_) => self.say_otherwise(to, &message),
+            },
+            Output::AskPiece { to, request } => self.ask_piece(to, request),
+            Output::Piece { to, piece } => {
+                let pieces = match &mut self.between {
+                    None => vec![piece],
+                    Some(between) => between.serve(to, piece),
+                };
+                pieces.into_iter().for_each(|piece| self.mesh.send(to, seal(&PeerFrame::Piece(piece))));
             }
-            Output::AskPiece { to, request } => self.mesh.send(to, seal(&PeerFrame::AskPiece(request))),
-            Output::Piece { to, piece } => self.mesh.send(to, seal(&PeerFrame::Piece(piece))),
             Output::Execute(task) => self.tasks.execute(task),
             Output::Save(save) => self.tasks.save(save),
             Output::Busy { client, number } => {
@@ -96,10 +112,26 @@ impl Host {
         Ok(())
     }
 
-    fn send_others(&self, frame: &Bytes) {
-        for peer in self.genesis.committee().members().filter(|peer| *peer != self.member.id()) {
-            self.mesh.send(peer, frame.clone());
+    /// A message to all others is encoded once.
+    fn say(&self, to: To, message: &Message) {
+        let frame = seal(&PeerFrame::Packet(message.to_packet()));
+        match to {
+            To::One(peer) => self.mesh.send(peer, frame),
+            To::Others => self.others().for_each(|peer| self.mesh.send(peer, frame.clone())),
         }
+    }
+
+    pub(super) fn send_packet(&self, to: ReplicaId, packet: Packet) {
+        self.mesh.send(to, seal(&PeerFrame::Packet(packet)));
+    }
+
+    pub(super) fn ask_piece(&self, to: ReplicaId, request: PieceRequest) {
+        self.mesh.send(to, seal(&PeerFrame::AskPiece(request)));
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = ReplicaId> + use<> {
+        let me = self.member.id();
+        self.genesis.committee().members().filter(move |peer| *peer != me)
     }
 
     fn now(&self) -> Now {
@@ -109,8 +141,10 @@ impl Host {
 
     /// When the loop must wake although nothing arrives.
     pub(super) fn wake_at(&self) -> Option<tokio::time::Instant> {
-        let at = self.started.checked_add(Duration::from_millis(self.member.wake_at()?.get()))?;
-        Some(tokio::time::Instant::from_std(at))
+        let of_member = |at: Moment| self.started.checked_add(Duration::from_millis(at.get()));
+        let member = self.member.wake_at().and_then(of_member);
+        let between = self.between.as_ref().map(Between::wake_at);
+        member.into_iter().chain(between).min().map(tokio::time::Instant::from_std)
     }
 
     pub(super) fn tell(&self, connection: ConnectionId, tell: &Tell) {

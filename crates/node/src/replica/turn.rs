@@ -17,7 +17,7 @@ use bezant_host::{Arrived, MAX_REQUESTS};
 use bezant_ledger::transfer::{Piece, PieceRequest};
 use bezant_pbft::certificate::PreparedProof;
 use bezant_pbft::message::ViewChange;
-use bezant_pbft::packet::{Packet, Pending};
+use bezant_pbft::packet::{Message, Packet, Pending};
 use bezant_types::genesis::{MAX_FRAME, Parameters};
 use bezant_types::signed::{self, Ticket};
 use bezant_types::{AccountId, Bundle, Keyring, ReplicaId, Request, RequestNumber};
@@ -61,8 +61,10 @@ struct Submitter {
 /// What a turn has brought, after the door.
 #[derive(Default)]
 pub(super) struct Brought {
-    /// For the member.
+    /// For the member, but for what follows.
     pub(super) arrived: Arrived,
+    /// Agreement: for the member as well, and from whom each came.
+    pub(super) messages: Vec<(ReplicaId, Message)>,
     /// Requests that are not what they should be.
     pub(super) refused: Vec<(ConnectionId, RequestNumber, Refusal)>,
     /// What clients ask that needs no agreement.
@@ -186,10 +188,11 @@ impl<'k> Turn<'k> {
         let verdicts: BTreeMap<_, _> = lanes.into_iter().map(|(bearer, lane)| (bearer, lane.batch.verify())).collect();
         let of = |bearer| verdicts.get(&bearer).expect("whoever handed something over has a lane");
         let mut arrived = Arrived { piece_requests, pieces, connected, ..Arrived::default() };
+        let mut messages = Vec::with_capacity(packets.len());
         for (peer, pending) in packets {
             let bearer = Bearer::Replica(peer);
             match pending.redeem(of(bearer), parameters) {
-                Ok(message) => arrived.messages.push(message),
+                Ok(message) => messages.push((peer, message)),
                 Err(rejected) => bearers.on_fault(bearer, &rejected.into(), now),
             }
         }
@@ -208,7 +211,7 @@ impl<'k> Turn<'k> {
                 Err(refusal) => refused.push((connection, number, refusal)),
             }
         }
-        Brought { arrived, refused, asks }
+        Brought { arrived, messages, refused, asks }
     }
 }
 
@@ -268,7 +271,6 @@ fn signatures_in_view_change(message: &ViewChange) -> usize {
 #[cfg(test)]
 mod tests {
     use bezant_pbft::message::{Commit, Standing, Status};
-    use bezant_pbft::packet::Message;
     use bezant_types::{Digest, Genesis, SequenceNumber, Signature, Signed, Verified, View};
 
     use super::*;
@@ -320,7 +322,8 @@ mod tests {
             let Self { genesis, keyring, backlog, bearers, now } = self;
             let mut turn = Turn::begin(keyring, *now, backlog, bearers);
             events.into_iter().for_each(|event| turn.take(event, backlog, bearers));
-            turn.verify(genesis.parameters(), bearers).arrived.messages
+            let brought = turn.verify(genesis.parameters(), bearers);
+            brought.messages.into_iter().map(|(_, message)| message).collect()
         }
 
         fn hears(&mut self, peer: u16) -> bool {

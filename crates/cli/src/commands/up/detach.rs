@@ -58,6 +58,12 @@ fn start(directory: &Directory, up: &Up) -> anyhow::Result<Child> {
     let mut command = Command::new(current_exe()?);
     command.args(["up", "--detached", "--home"]).arg(directory.root());
     command.args(["--redis", &up.redis.to_string(), "--http", &up.http.to_string()]);
+    for one in &up.traitors {
+        command.args(["--traitor", &one.to_string()]);
+    }
+    if !up.traitors.is_empty() {
+        command.args(["--traitor-seed", &up.traitor_seed.to_string()]);
+    }
     command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
     Ok(command.spawn()?)
 }

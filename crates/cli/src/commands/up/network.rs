@@ -7,10 +7,10 @@ use bezant_node::cluster::{Directory, RunError, RunLock, free_base_port, is_free
 use bezant_node::config::{InitClient, InitOptions, Placement};
 use bezant_types::genesis::Parameters;
 use bezant_types::keys::Role;
-use bezant_types::{Amount, Genesis};
+use bezant_types::{Amount, Committee, Genesis};
 
 use super::Up;
-use crate::print;
+use crate::{print, traitor};
 
 /// The client as which the gateway acts.
 pub(super) const GATEWAY: &str = "gateway";
@@ -36,6 +36,7 @@ fn find(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
              {wanted} is another network: leave --replicas away, or make it elsewhere with --home"
         );
     }
+    traitor::admit(&up.traitors, genesis.committee())?;
     let homes = genesis.committee().members().map(|id| directory.replica(id));
     for home in homes.chain([directory.client(GATEWAY)]) {
         if !home.is_dir() {
@@ -65,6 +66,7 @@ fn find(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
 
 fn make(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
     let replicas = up.replicas.unwrap_or(USUAL_REPLICAS);
+    traitor::admit(&up.traitors, Committee::new(replicas)?)?;
     // Too many ports is too many replicas as well, and that is refused with better words.
     let ports = u16::try_from(replicas).unwrap_or(1).clamp(1, MOST_PORTS);
     let preferred = up.base_port.unwrap_or(USUAL_PORT);

@@ -105,8 +105,15 @@ fn programs(directory: &Directory, genesis: &Genesis, up: &Up) -> Vec<(Program, 
         log: directory.log(name),
     };
     let replicas = genesis.committee().members().zip(genesis.replicas()).map(|(id, entry)| {
-        let arguments = ["start".into(), "--supervised".into(), "--home".into(), directory.replica(id).into()];
-        (program(&format!("replica-{id}"), &arguments), entry.address.clone(), "replica".to_owned())
+        let mut arguments: Vec<OsString> =
+            vec!["start".into(), "--supervised".into(), "--home".into(), directory.replica(id).into()];
+        let mut role = "replica".to_owned();
+        if let Some(one) = up.traitors.iter().find(|one| one.replica == id.get()) {
+            arguments.extend(["--traitor".into(), one.kind.name().into()]);
+            arguments.extend(["--traitor-seed".into(), up.traitor_seed.to_string().into()]);
+            role = format!("replica, traitor: {}", one.kind.name());
+        }
+        (program(&format!("replica-{id}"), &arguments), entry.address.clone(), role)
     });
     let arguments = [
         "gateway".into(),

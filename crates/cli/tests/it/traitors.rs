@@ -1,0 +1,99 @@
+//! Replicas that lie, in a real group: clients notice nothing, and who contradicts itself is caught.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::network::{Network, SIZE};
+use crate::process::{Daemon, wait_for};
+use crate::redis::{Reply, bulk};
+
+/// A running network in which these replicas lie.
+fn with_traitors(traitors: &[(u16, &str)]) -> Network {
+    let mut network = Network::made();
+    for id in 0..SIZE {
+        match traitors.iter().find(|(traitor, _)| *traitor == id) {
+            Some((_, kind)) => network.start_with(id, &["--traitor", kind]),
+            None => network.start(id),
+        }
+    }
+    network.start_gateway();
+    network.wait_answer();
+    network
+}
+
+/// What clients are promised: every answer right, whoever gives it.
+fn serve(network: &Network, writes: usize) {
+    let mut redis = network.redis();
+    for count in 1..=writes {
+        assert_eq!(redis.call(&["INCR", "count"]).unwrap(), Reply::Integer(count as i64));
+    }
+    assert_eq!(redis.call(&["GET", "count"]).unwrap(), bulk(&writes.to_string()));
+    let payment = network.cli(&["transfer", "bob", "5", "--as", "alice"]);
+    assert!(payment.status.success(), "{}", payment.stderr);
+    assert!(network.cli(&["get", "count"]).text().starts_with(&writes.to_string()));
+}
+
+/// The proofs that a replica keeps.
+fn evidence(network: &Network, id: u16) -> Vec<PathBuf> {
+    let folder = fs::read_dir(network.home(id).join("evidence"));
+    folder.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn caught(status: &Value) -> Vec<u64> {
+    let convicted = status["convicted"].as_array().unwrap();
+    convicted.iter().filter(|one| one["certain"] == true).filter_map(|one| one["replica"].as_u64()).collect()
+}
+
+#[test]
+fn a_primary_that_equivocates_is_replaced_and_caught_and_clients_are_served() {
+    let mut network = with_traitors(&[(0, "equivocating-primary")]);
+    serve(&network, 20);
+    let status = network.wait_status("the traitor caught", |status| (caught(status) == [0]).then(|| status.clone()));
+    assert_ne!(status["replicas"][1]["primary"], 0, "{status:#}");
+    let witnesses = status["convicted"][0]["by"].as_array().unwrap().clone();
+    for witness in witnesses {
+        let id = u16::try_from(witness.as_u64().unwrap()).unwrap();
+        let names = evidence(&network, id);
+        assert!(names.iter().any(|path| path.to_string_lossy().contains("replica-0-")), "{names:?}");
+    }
+    let words = network.cli(&["status"]).text();
+    assert!(words.contains("caught: replica 0 contradicted itself") && words.contains("healthy"), "{words}");
+}
+
+#[test]
+fn a_primary_that_says_nothing_is_replaced_and_nobody_is_accused() {
+    let mut network = with_traitors(&[(0, "silent")]);
+    serve(&network, 20);
+    network.wait_status("health in a later view", |status| {
+        let later = status["replicas"][1]["view"].as_u64()? > 0 && status["verdict"] == "healthy";
+        (later && status["convicted"] == json!([])).then_some(())
+    });
+}
+
+#[test]
+fn clients_believe_no_replica_that_lies_to_them() {
+    let mut network = with_traitors(&[(1, "lying-answers")]);
+    serve(&network, 40);
+    network.wait_all_equal();
+}
+
+#[test]
+fn a_backup_that_forgets_lives_in_a_scratch_folder_and_its_home_stays_as_it_was() {
+    let mut network = with_traitors(&[(2, "amnesia")]);
+    serve(&network, 20);
+    let scratch = network.home(2).join("scratch");
+    wait_for("a forgetful traitor", || {
+        let mut redis = network.redis();
+        redis.call(&["INCR", "more"]).map_err(|error| error.to_string())?;
+        if scratch.join("log").is_dir() { Ok(()) } else { Err("it remembers".to_owned()) }
+    });
+    network.replicas.iter_mut().flatten().for_each(Daemon::expect_alive);
+    network.stop_all();
+    // The log in its own home is the one that it had before.
+    network.start(2);
+    network.wait_status("the replica from its own home", |status| {
+        (status["replicas"][2]["answer"] == "report").then_some(())
+    });
+}
