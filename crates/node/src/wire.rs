@@ -23,6 +23,8 @@ pub const ASK: Format = Format { magic: *b"BZAS", version: 1 };
 pub const TELL: Format = Format { magic: *b"BZTL", version: 1 };
 /// The head of a proof file.
 pub const PROOF_FILE: Format = Format { magic: *b"BZPF", version: 1 };
+/// The head of a file of evidence.
+pub const EVIDENCE_FILE: Format = Format { magic: *b"BZEV", version: 1 };
 
 /// What replicas send each other.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -8,10 +8,14 @@
 
 use bezant_ledger::transfer::{PieceId, PieceRequest, Wanted};
 use bezant_ledger::{Key, Ledger};
-use bezant_node::wire::{ASK, Ask, CertifiedProof, PEER, PROOF_FILE, PeerFrame, PeerReport, StatusReport, TELL, Tell};
+use bezant_node::verify::EvidenceFile;
+use bezant_node::wire::{
+    ASK, Ask, CertifiedProof, EVIDENCE_FILE, PEER, PROOF_FILE, PeerFrame, PeerReport, StatusReport, TELL, Tell,
+};
 use bezant_node::wire::{Refusal, Unanswerable};
 use bezant_pbft::certificate::Endorsed;
-use bezant_pbft::message::{Checkpoint, Reply, Standing, Status};
+use bezant_pbft::evidence::{Evidence, Pair};
+use bezant_pbft::message::{Checkpoint, Commit, Reply, Standing, Status};
 use bezant_pbft::packet::Packet;
 use bezant_types::codec::Format;
 use bezant_types::genesis::{Parameters, ReplicaEntry};
@@ -126,4 +130,15 @@ fn files_of_proofs() {
         &[CertifiedProof { checkpoint: checkpoint(), key, proof }],
         "dd2d022e98402c143ae8dd2a1d97e90dc9221393ca42cf005f38d2e5b33be01c",
     );
+}
+
+#[test]
+fn files_of_evidence() {
+    let commit = |batch| {
+        let (view, sequence) = (View::new(1), SequenceNumber::new(5));
+        by_replica(Commit { view, sequence, digest: Digest::new([batch; 32]) })
+    };
+    let evidence = Evidence::Commits(Pair { first: commit(1), second: commit(2) });
+    let file = EvidenceFile { genesis: Digest::new([9; 32]), evidence };
+    golden(EVIDENCE_FILE, &[file], "9711f7b2c90e8f4fb4b7f0c3d197167d64fb015010ca981a67aac75fe9efc74f");
 }

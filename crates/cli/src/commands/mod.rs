@@ -2,6 +2,7 @@
 
 mod data;
 mod down;
+mod evidence;
 mod gateway;
 mod init;
 mod keygen;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Balance(payments::Balance),
     Prove(prove::Prove),
     Verify(verify::Verify),
+    Evidence(evidence::Evidence),
     Sim(sim::Sim),
 }
 
@@ -57,6 +59,7 @@ impl Command {
             | Self::Balance(_)
             | Self::Prove(_)
             | Self::Verify(_)
+            | Self::Evidence(_)
             | Self::Sim(_) => LevelFilter::ERROR,
         }
     }
@@ -78,6 +81,7 @@ impl Command {
             Self::Balance(balance) => balance.run().await,
             Self::Prove(prove) => prove.run().await,
             Self::Verify(verify) => verify.run(),
+            Self::Evidence(evidence) => evidence.run(),
             Self::Sim(sim) => sim.run(),
         }
     }

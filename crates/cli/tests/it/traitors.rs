@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::network::{Network, SIZE};
-use crate::process::{Daemon, wait_for};
+use crate::process::{Daemon, bezant, wait_for};
 use crate::redis::{Reply, bulk};
 
 /// A running network in which these replicas lie.
@@ -96,4 +96,43 @@ fn a_backup_that_forgets_lives_in_a_scratch_folder_and_its_home_stays_as_it_was(
     network.wait_status("the replica from its own home", |status| {
         (status["replicas"][2]["answer"] == "report").then_some(())
     });
+}
+
+#[test]
+fn evidence_convinces_whoever_has_the_genesis_and_nobody_else() {
+    let mut network = with_traitors(&[(2, "equivocate")]);
+    let file = wait_for("evidence", || {
+        let set = network.redis().call(&["SET", "k", "v"]).map_err(|error| error.to_string())?;
+        let found = [0, 1, 3].into_iter().flat_map(|id| evidence(&network, id)).next();
+        found.ok_or_else(|| format!("{set:?}"))
+    });
+    network.stop_all();
+    let (file, genesis) = (file.display().to_string(), network.genesis().display().to_string());
+    let verify = |file: &str, genesis: &str| bezant(&["evidence", "verify", file, "--genesis", genesis]);
+    let words = verify(&file, &genesis).text();
+    for part in ["convicted: replica 2", "it signed", "and also", "signature", "genesis", "key"] {
+        assert!(words.contains(part), "{part} is missing in\n{words}");
+    }
+    let facts = bezant(&["evidence", "verify", "--json", &file]).json();
+    assert_eq!(facts["replica"], 2);
+    assert_ne!(facts["first"]["says"], facts["second"]["says"]);
+    let listed = network.cli(&["evidence", "list"]).text();
+    assert!(listed.contains(&file) && listed.contains("two batches"), "{listed}");
+
+    // Somebody else's genesis, another file, a bit that rotted, a file that is not there, and one without its home.
+    let other = Network::made();
+    verify(&file, &other.genesis().display().to_string()).refused(&["convicts nobody", "another", "--genesis"]);
+    verify(&genesis, &genesis).refused(&["this is no evidence", "folder `evidence`"]);
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let aside = network.aside("damaged.evidence").display().to_string();
+    fs::write(&aside, &bytes).unwrap();
+    verify(&aside, &genesis).refused(&["convicts nobody", "signature is not valid", "damaged it, or lied"]);
+    fs::write(&aside, &bytes[..bytes.len() - 1]).unwrap();
+    verify(&aside, &genesis).refused(&["this is no evidence", "malformed"]);
+    verify("nowhere", &genesis).refused(&["nowhere", "reading failed"]);
+    bezant(&["evidence", "verify", &aside]).refused(&["this is no evidence"]);
+    fs::copy(&file, &aside).unwrap();
+    bezant(&["evidence", "verify", &aside]).refused(&["no genesis to judge it by", "--genesis"]);
+    bezant(&["evidence", "list", "--home", "nowhere"]).refused(&["neither a network nor", "--home"]);
 }

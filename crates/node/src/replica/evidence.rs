@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bezant_pbft::evidence::Evidence;
-use bezant_store::evidence::{Kept, MAX_BYTES};
+use bezant_store::evidence::Kept;
 use bezant_store::{Home, HomeError};
-use bezant_types::codec::{decode, encode};
-use bezant_types::{Digest, Keyring, ReplicaId};
+use bezant_types::{Digest, Genesis, ReplicaId};
+
+use crate::verify::EvidenceFile;
 
 /// The members that the evidence in this home convicts. A member is among them once a proof is on disk, and not before:
 /// otherwise the one proof that could not be written would be the last that anybody tried to keep.
@@ -20,12 +20,11 @@ pub(super) struct Convictions {
 
 impl Convictions {
     /// Reads what is there. What does not convict anybody is left alone.
-    pub(super) fn load(home: &Home, keyring: &Keyring) -> Self {
+    pub(super) fn load(home: &Home, genesis: &Genesis) -> Self {
         let Ok(evidence) = home.evidence() else { return Self::default() };
         let names = evidence.names().unwrap_or_default();
         let files = names.iter().filter_map(|name| evidence.read(name).ok().flatten());
-        let convicted =
-            files.filter_map(|bytes| decode::<Evidence>(&bytes, MAX_BYTES).ok()?.verify(keyring).ok()).collect();
+        let convicted = files.filter_map(|bytes| EvidenceFile::decode(&bytes).ok()?.convict(genesis).ok()).collect();
         Self { convicted, lost: BTreeMap::new() }
     }
 
@@ -34,11 +33,11 @@ impl Convictions {
     }
 
     /// A member has contradicted itself.
-    pub(super) fn accuse(&mut self, member: ReplicaId, evidence: &Evidence, home: &Home) {
+    pub(super) fn accuse(&mut self, member: ReplicaId, file: &EvidenceFile, home: &Home) {
         if !self.wants(member, Instant::now()) {
             return;
         }
-        let bytes = encode(evidence);
+        let bytes = file.encode();
         let name = format!("replica-{member}-{}", &Digest::of_bytes(&bytes).to_string()[..16]);
         let kept = home.evidence().and_then(|folder| folder.save(&name, &bytes));
         self.note(member, &name, kept, Instant::now());
@@ -54,7 +53,7 @@ impl Convictions {
     fn note(&mut self, member: ReplicaId, name: &str, kept: Result<Kept, HomeError>, now: Instant) {
         let why = match kept {
             Ok(Kept::New | Kept::Already) => {
-                tracing::warn!("replica {member} contradicted itself: the proof is kept as evidence/{name}");
+                tracing::warn!("replica {member} contradicted itself: the proof is kept as evidence/{name}.evidence");
                 self.lost.remove(&member);
                 self.convicted.insert(member);
                 return;

@@ -109,7 +109,7 @@ async fn live(options: ReplicaOptions, shutdown: Pin<&mut impl Future<Output = (
     let (tasks, mut reports, threads) = threads::start(executor, saver)?;
 
     let keyring = genesis.keyring();
-    let convictions = Convictions::load(&home, &keyring);
+    let convictions = Convictions::load(&home, &genesis);
     let started = Instant::now();
     let mut host = Host {
         member,

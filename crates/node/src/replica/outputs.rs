@@ -17,6 +17,7 @@ use crate::replica::questions::Questions;
 use crate::replica::threads::{Report, Tasks};
 use crate::replica::turn::Brought;
 use crate::transport::{ConnectionId, Mesh};
+use crate::verify::EvidenceFile;
 use crate::wire::{PEER, PeerFrame, Refusal, TELL, Tell};
 
 /// A replica at work.
@@ -98,7 +99,10 @@ impl Host {
                 let told = Tell::Refused { number, refusal: Refusal::Busy };
                 self.mesh.reply(client, Bytes::from(TELL.seal(&told)));
             }
-            Output::Accuse(member, evidence) => self.convictions.accuse(member, &evidence, &self.home),
+            Output::Accuse(member, evidence) => {
+                let file = EvidenceFile { genesis: self.genesis_digest, evidence };
+                self.convictions.accuse(member, &file, &self.home);
+            }
             Output::Ignored(source, reason) => match source {
                 Some(source) => tracing::debug!("ignored a message of replica {source}: {reason}"),
                 None => tracing::debug!("ignored a message: {reason}"),

@@ -6,11 +6,13 @@
 //! again, from the first block on, gives the roots that were signed.
 //!
 //! * [`verify_checkpoint`] and [`verify_proof`] judge what fits a file, see [`ProofFile`].
+//! * [`EvidenceFile`] holds two statements of one member that contradict each other, and convicts it.
 //! * [`verify_home`] judges a replica's data directory, which no replica may be running on, and [`Report`]s on it.
 //!
 //! **Not promised.** Freshness: an old proof stays true of its height for ever. And of a history no certificate covers
 //! yet (the blocks behind the last checkpoint), only that a quorum ordered it, not what it leads to.
 
+mod evidence;
 mod finding;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -21,6 +23,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub use evidence::{ConvictionFacts, EvidenceFile, EvidenceFileError, NotConvicted, Offence, StatementFacts};
 pub use finding::{Finding, FindingFacts, Holding, Subject};
 pub use home::{VerifyError, verify_home, verify_home_of};
 pub(crate) use proof::check_proof;
