@@ -70,6 +70,8 @@ impl Replica {
     pub(crate) fn may_propose(&self) -> bool {
         self.is_active()
             && self.primary() == self.id()
+            // There is no sequence number after the last.
+            && self.low() < self.next
             && self.next <= self.high()
             && self.next.since(self.executed.next()) < self.config.parameters().pipeline
     }

@@ -37,6 +37,12 @@ impl Clock {
         (self.since_us, self.drift_ppm) = (world_us, ppm.clamp(-500_000, 500_000));
     }
 
+    /// Somebody sets the wall clock right, and both run true from now on.
+    pub fn set_right(&mut self, world_us: u64) {
+        self.drift(world_us, 0);
+        self.ahead_ms = -(self.gathered_us / 1_000);
+    }
+
     fn drifted_us(&self, world_us: u64) -> i64 {
         let ran = i64::try_from(world_us.saturating_sub(self.since_us)).unwrap_or(i64::MAX / 1_000_000);
         self.gathered_us.saturating_add(ran.saturating_mul(self.drift_ppm) / 1_000_000)
@@ -79,6 +85,18 @@ mod tests {
             assert!(now >= last, "{now:?} after {last:?}");
             last = now;
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_right_shows_the_time_and_its_moments_go_on() {
+        let mut clock = Clock::default();
+        clock.start(1_000_000);
+        clock.drift(2_000_000, 50_000);
+        clock.jump(-200_000);
+        let before = clock.now(60_000_000).moment;
+        clock.set_right(60_000_000);
+        assert_eq!(clock.now(60_000_000).wall, Timestamp::new(EPOCH_MS + 60_000));
+        assert_eq!(clock.now(61_000_000).moment, before.saturating_add(1_000));
     }
 
     #[test]

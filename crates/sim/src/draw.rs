@@ -2,8 +2,8 @@
 //!
 //! Everything is drawn before the world begins, so that a world that fails can be printed, shortened and kept. What is
 //! drawn stays within the model: at most f members are corrupted or have lost their disk, and at some time the network
-//! keeps its bound, everybody is up, and nothing more goes wrong. Before that moment anything goes: all members may be
-//! down at once.
+//! keeps its bound, everybody is up, clocks are set right, and nothing more goes wrong. Before that moment anything
+//! goes: all members may be down at once.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,4 @@
+//! Hands `bezant_fuzz`'s target `ask` to libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| (bezant_fuzz::target("ask").take)(bytes));
