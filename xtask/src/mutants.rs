@@ -127,9 +127,7 @@ impl Copy {
     fn run(&self, command: &str) -> Result<Output> {
         let mut words = command.split_whitespace();
         let arguments: Vec<&str> = match words.next() {
-            Some("sim") => {
-                ["run", "--quiet", "--release", "-p", "bezant-cli", "--", "sim"].into_iter().chain(words).collect()
-            }
+            Some("sim") => ["run", "--quiet", "-p", "bezant-cli", "--", "sim"].into_iter().chain(words).collect(),
             Some("test") => ["test", "--quiet", "-p"].into_iter().chain(words).collect(),
             _ => bail!("`{command}` begins with neither `sim` nor `test`"),
         };
