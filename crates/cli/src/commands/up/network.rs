@@ -66,7 +66,10 @@ fn find(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
 
 fn make(directory: &Directory, up: &Up) -> anyhow::Result<Genesis> {
     let replicas = up.replicas.unwrap_or(USUAL_REPLICAS);
-    traitor::admit(&up.traitors, Committee::new(replicas)?)?;
+    // A size that no network can have is refused below, with better words.
+    if let Ok(committee) = Committee::new(replicas) {
+        traitor::admit(&up.traitors, committee)?;
+    }
     // Too many ports is too many replicas as well, and that is refused with better words.
     let ports = u16::try_from(replicas).unwrap_or(1).clamp(1, MOST_PORTS);
     let preferred = up.base_port.unwrap_or(USUAL_PORT);
