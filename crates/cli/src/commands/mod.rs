@@ -3,6 +3,7 @@
 mod data;
 mod down;
 mod evidence;
+mod forensics;
 mod gateway;
 mod init;
 mod keygen;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Prove(prove::Prove),
     Verify(verify::Verify),
     Evidence(evidence::Evidence),
+    Forensics(forensics::Forensics),
     Sim(sim::Sim),
 }
 
@@ -60,6 +62,7 @@ impl Command {
             | Self::Prove(_)
             | Self::Verify(_)
             | Self::Evidence(_)
+            | Self::Forensics(_)
             | Self::Sim(_) => LevelFilter::ERROR,
         }
     }
@@ -82,6 +85,7 @@ impl Command {
             Self::Prove(prove) => prove.run().await,
             Self::Verify(verify) => verify.run(),
             Self::Evidence(evidence) => evidence.run(),
+            Self::Forensics(forensics) => forensics.run(),
             Self::Sim(sim) => sim.run(),
         }
     }

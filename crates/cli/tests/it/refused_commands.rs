@@ -150,8 +150,23 @@ fn arguments_that_make_no_sense_are_refused_before_anything_happens() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = [
-        "up", "down", "status", "keygen", "init", "start", "gateway", "get", "set", "del", "transfer", "balance",
-        "prove", "verify",
+        "up",
+        "down",
+        "status",
+        "keygen",
+        "init",
+        "start",
+        "gateway",
+        "get",
+        "set",
+        "del",
+        "transfer",
+        "balance",
+        "prove",
+        "verify",
+        "evidence",
+        "forensics",
+        "sim",
     ];
     for command in commands {
         let help = bezant(&[command, "--help"]).text();
@@ -159,5 +174,8 @@ fn every_command_has_help_with_an_example() {
     }
     for what in ["proof", "checkpoint", "home"] {
         assert!(bezant(&["verify", what, "--help"]).text().contains("Example"));
+    }
+    for what in ["verify", "list"] {
+        assert!(bezant(&["evidence", what, "--help"]).text().contains("Example"));
     }
 }

@@ -41,6 +41,13 @@ fn evidence(network: &Network, id: u16) -> Vec<PathBuf> {
     folder.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
+/// The genesis of a network that is made beside this one.
+fn genesis_of_another(network: &Network) -> String {
+    let root = network.aside("another");
+    bezant(&["init", &root.display().to_string()]).text();
+    root.join("genesis.toml").display().to_string()
+}
+
 fn caught(status: &Value) -> Vec<u64> {
     let convicted = status["convicted"].as_array().unwrap();
     convicted.iter().filter(|one| one["certain"] == true).filter_map(|one| one["replica"].as_u64()).collect()
@@ -120,8 +127,7 @@ fn evidence_convinces_whoever_has_the_genesis_and_nobody_else() {
     assert!(listed.contains(&file) && listed.contains("two batches"), "{listed}");
 
     // Somebody else's genesis, another file, a bit that rotted, a file that is not there, and one without its home.
-    let other = Network::made();
-    verify(&file, &other.genesis().display().to_string()).refused(&["convicts nobody", "another", "--genesis"]);
+    verify(&file, &genesis_of_another(&network)).refused(&["convicts nobody", "another", "--genesis"]);
     verify(&genesis, &genesis).refused(&["this is no evidence", "folder `evidence`"]);
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -135,4 +141,27 @@ fn evidence_convinces_whoever_has_the_genesis_and_nobody_else() {
     fs::copy(&file, &aside).unwrap();
     bezant(&["evidence", "verify", &aside]).refused(&["no genesis to judge it by", "--genesis"]);
     bezant(&["evidence", "list", "--home", "nowhere"]).refused(&["neither a network nor", "--home"]);
+}
+
+#[test]
+fn two_homes_of_a_group_that_bore_a_traitor_agree_and_name_nobody_honest() {
+    let mut network = with_traitors(&[(0, "equivocating-primary")]);
+    serve(&network, 20);
+    network.wait_status("the traitor caught", |status| (caught(status) == [0]).then_some(()));
+    let home = |id: u16| network.home(id).display().to_string();
+    let (one, other) = (home(1), home(2));
+    bezant(&["forensics", &one, &other]).refused(&["in use"]);
+    network.stop_all();
+    let report = bezant(&["forensics", "--json", &one, &other]).json();
+    assert_eq!(report["verdict"], "agree", "{report:#}");
+    assert_eq!(report["disagreements"], json!([]));
+    for culprit in report["culprits"].as_array().unwrap() {
+        assert_eq!(culprit["replica"], 0, "{report:#}");
+    }
+    let words = bezant(&["forensics", &one, &other]).text();
+    assert!(words.contains("the two homes agree"), "{words}");
+    bezant(&["forensics", &one, &one]).refused(&["given twice"]);
+    bezant(&["forensics", &one, "nowhere"]).refused(&["nowhere"]);
+    let genesis = genesis_of_another(&network);
+    bezant(&["forensics", &one, &other, "--genesis", &genesis]).refused(&["no replica of the network"]);
 }

@@ -12,14 +12,15 @@
 
 use std::path::Path;
 
-use bezant_host::saved::{SavedState, identity, open_block};
+use bezant_host::saved::{SavedState, open_block};
 use bezant_ledger::{Ledger, State};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::{Block, Config, Replica};
-use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, Place, StateError, StateStore};
+use bezant_store::{BlockError, BlockStore, Home, HomeError, HostDisk, LogError, StateError, StateStore};
 use bezant_types::{Digest, Genesis, ReplicaId, SequenceNumber};
 
 use super::report::{BlocksReport, ExecutionReport, Problem, ProblemKind, Report, Root, Span, StateReport};
+use super::stores::{open_blocks, open_state};
 use crate::config::{self, read_genesis};
 
 /// Why a data directory could not be judged at all.
@@ -62,6 +63,9 @@ pub enum VerifyError {
     /// The state store's file cannot be opened, for another reason than damage.
     #[error(transparent)]
     State(StateError),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(LogError),
 }
 
 /// Judges the data directory of a replica by the genesis that lies in it. Whoever did not put that genesis there
@@ -86,7 +90,7 @@ pub fn verify_home_of(genesis: &Genesis, path: &Path) -> Result<Report, VerifyEr
 fn judge(genesis: &Genesis, home: &Home) -> Result<Report, VerifyError> {
     let mut audit = Audit::new(genesis);
     let state = audit.open_state(home)?;
-    let blocks = audit.open_blocks(home)?;
+    let blocks = open_blocks(genesis, home)?;
     let owner = match (&blocks, &state) {
         (Some((_, blocks)), Some((_, state))) if blocks != state => {
             let path = home.paths().root().display().to_string();
@@ -128,55 +132,14 @@ impl<'g> Audit<'g> {
         Self { genesis, judge: Replica::new(config), report }
     }
 
-    /// Opens a store with each member's identity until one fits: no private key is needed for an audit.
-    fn open_as_owner<T, E>(
-        &self,
-        path: &Path,
-        open: impl Fn(Digest) -> Result<T, E>,
-        is_foreign: impl Fn(&E) -> bool,
-        other: impl Fn(E) -> VerifyError,
-    ) -> Result<(T, ReplicaId), VerifyError> {
-        for (id, entry) in self.genesis.committee().members().zip(self.genesis.replicas()) {
-            match open(identity(self.genesis.digest(), entry.key)) {
-                Ok(store) => return Ok((store, id)),
-                Err(error) if is_foreign(&error) => {}
-                Err(error) => return Err(other(error)),
-            }
-        }
-        Err(VerifyError::OtherNetwork {
-            path: path.display().to_string(),
-            network: self.genesis.name().to_owned(),
-            genesis: self.genesis.digest(),
-        })
-    }
-
-    fn open_blocks(&mut self, home: &Home) -> Result<Option<(BlockStore<HostDisk>, ReplicaId)>, VerifyError> {
-        let path = home.paths().blocks();
-        // Opening would make what is not there.
-        if !has_entries(&path) {
-            return Ok(None);
-        }
-        let open = |identity| {
-            let disk = home.blocks_disk().map_err(VerifyError::Home)?;
-            BlockStore::open(disk, identity).map_err(VerifyError::Blocks)
-        };
-        let is_foreign =
-            |error: &VerifyError| matches!(error, VerifyError::Blocks(BlockError::Log(LogError::WrongIdentity { .. })));
-        self.open_as_owner(&path, open, is_foreign, |error| error).map(Some)
-    }
-
+    /// A damaged state is a finding, and no reason to leave the blocks unread.
     fn open_state(&mut self, home: &Home) -> Result<Option<(StateStore, ReplicaId)>, VerifyError> {
-        let path = home.paths().state();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let is_foreign = |error: &StateError| matches!(error, StateError::WrongIdentity { .. });
-        match self.open_as_owner(&path, |identity| StateStore::open(&path, identity), is_foreign, VerifyError::State) {
+        match open_state(self.genesis, home) {
             Err(VerifyError::State(error @ StateError::Damaged { .. })) => {
                 self.report.complain(ProblemKind::State, None, error);
                 Ok(None)
             }
-            opened => opened.map(Some),
+            opened => opened,
         }
     }
 
@@ -339,8 +302,4 @@ impl Replay {
              it was exchanged together with its certificate, or this program executes otherwise than that quorum did"
         ))
     }
-}
-
-fn has_entries(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -7,6 +7,7 @@
 //!
 //! * [`verify_checkpoint`] and [`verify_proof`] judge what fits a file, see [`ProofFile`].
 //! * [`EvidenceFile`] holds two statements of one member that contradict each other, and convicts it.
+//! * [`inquest`] names whom two homes that disagree convict.
 //! * [`verify_home`] judges a replica's data directory, which no replica may be running on, and [`Report`]s on it.
 //!
 //! **Not promised.** Freshness: an old proof stays true of its height for ever. And of a history no certificate covers
@@ -17,15 +18,20 @@ mod finding;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod home;
+mod inquest;
 mod proof;
 mod proof_file;
 mod report;
+mod stores;
 #[cfg(test)]
 mod tests;
 
 pub use evidence::{ConvictionFacts, EvidenceFile, EvidenceFileError, NotConvicted, Offence, StatementFacts};
 pub use finding::{Finding, FindingFacts, Holding, Subject};
 pub use home::{VerifyError, verify_home, verify_home_of};
+pub use inquest::{
+    CulpritFacts, DisagreementFacts, HomeFacts, Inquest, InquestFacts, InquestVerdict, WantedFacts, inquest,
+};
 pub(crate) use proof::check_proof;
 pub use proof::{NotProven, verify_checkpoint, verify_proof};
 pub use proof_file::{ProofFile, ProofFileError};

@@ -1,4 +1,5 @@
 //! Every claim of this chapter, and for each what breaks it.
 
 mod home;
+mod inquest;
 mod proof;
