@@ -6,7 +6,7 @@ use bezant_types::Transaction;
 use crate::clientele::Wish;
 use crate::machine::Doom;
 use crate::oracle::Violation;
-use crate::scenario::{Damage, Expectation, Step};
+use crate::scenario::{Damage, Expectation, Span, Step};
 use crate::sight::{ClientIndex, Sight};
 use crate::trace::Who;
 use crate::workload;
@@ -98,11 +98,14 @@ impl World {
     }
 
     fn stabilise(&mut self) {
+        let now = self.now;
         self.stable = true;
         self.network.stabilise();
         for at in 0..self.machines.len() as u16 {
             let machine = self.machine(at);
             machine.doom = None;
+            // Clocks within the bound that the genesis states are part of the model.
+            machine.clock.set_right(now);
             machine.mend();
             self.start(at, Resume::WithLog);
         }
@@ -179,7 +182,10 @@ impl World {
             | Expectation::Accused(_)
             | Expectation::NobodyAccused
             | Expectation::Height(_)
-            | Expectation::Halted(_) => None,
+            | Expectation::Halted(_)
+            | Expectation::ServedWithin(_)
+            | Expectation::Seen(_)
+            | Expectation::Unseen(_) => None,
         });
         match (&self.failure, wanted) {
             (Some((_, Failure::Violation(violation))), Some(oracle)) if violation.oracle == oracle => {
@@ -194,12 +200,11 @@ impl World {
     }
 
     fn disappoints(&self, expectation: &Expectation) -> Option<String> {
-        let views = || {
+        let reports = || {
             let honest = self.machines.iter().filter(|machine| machine.honest());
-            honest.filter_map(|machine| {
-                Some((machine.id, machine.process.as_ref()?.member.replica().report().view.get()))
-            })
+            honest.filter_map(|machine| Some((machine.id, machine.process.as_ref()?.member.replica().report())))
         };
+        let views = || reports().map(|(id, report)| (id, report.view.get()));
         match expectation {
             Expectation::Answered => {
                 let open = self.clients.iter().filter(|client| client.is_waiting()).count();
@@ -217,10 +222,23 @@ impl World {
             }
             Expectation::NobodyAccused => self.accused.first().map(|(by, whom)| format!("replica {by} accused {whom}")),
             Expectation::Height(height) => {
-                (self.height < *height).then(|| format!("executed to {} only, not to {height}", self.height))
+                let executed = || reports().map(|(id, report)| (id, report.executed.get()));
+                let behind = executed().find(|(_, is)| is < height);
+                behind.map(|(id, is)| format!("replica {id} has executed to {is} only, not to {height}"))
             }
             Expectation::Halted(replica) => {
                 (!self.halted.contains(replica)).then(|| format!("replica {replica} did not halt"))
+            }
+            Expectation::ServedWithin(span) => {
+                let slow = (self.longest_wait_us > span.as_micros())
+                    .then(|| format!("somebody waited for {}, longer than {span}", Span::micros(self.longest_wait_us)));
+                self.disappoints(&Expectation::Answered).or(slow)
+            }
+            Expectation::Seen(words) => {
+                (!self.lookout.found(words)).then(|| format!("nobody saw `{}`", words.join(" ")))
+            }
+            Expectation::Unseen(words) => {
+                self.lookout.found(words).then(|| format!("there was `{}`, and it should not be", words.join(" ")))
             }
             Expectation::Violated(_) => None,
         }

@@ -294,7 +294,7 @@ impl World {
                 }
             }
             Output::Ignored(source, reason) => {
-                if self.trace.is_on() {
+                if self.is_watched() {
                     let of = source.map(|one| format!(" of {one}")).unwrap_or_default();
                     self.note(Who::Machine(at), "ignores", format_args!("something{of}: {reason}"));
                 }

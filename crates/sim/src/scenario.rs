@@ -26,6 +26,9 @@ pub use crate::step::{Damage, Flow, Kind, Step};
 use crate::words::Words;
 pub use crate::words::{BadScenario, Span};
 
+/// The most time in which a group comes to answer everything once its network is stable, in milliseconds.
+const LIVENESS_MS: u64 = 60_000;
+
 /// The first line of every scenario file.
 pub const FIRST_LINE: &str = "bezant scenario 1";
 
@@ -102,6 +105,12 @@ pub enum Expectation {
     Violated(String),
     /// This replica stops, and says why.
     Halted(u16),
+    /// Everything that honest clients asked was answered, nothing later than this after it was asked.
+    ServedWithin(Span),
+    /// Some line of the trace has these words in a row, spaces apart; `*` stands for any one word.
+    Seen(Vec<String>),
+    /// No line of the trace has them.
+    Unseen(Vec<String>),
 }
 
 impl Scenario {
@@ -123,6 +132,14 @@ impl Scenario {
             run,
             expectations: Vec::new(),
         }
+    }
+
+    /// How long after stabilisation everything must be answered, in milliseconds: the longest timeout of a view change
+    /// a few times over, for views whose primaries are corrupted; and less in a world that does not last so long.
+    pub fn liveness_ms(&self) -> u64 {
+        let calm = self.steps.iter().find(|(_, step)| *step == Step::Stabilise).map_or(self.run, |(at, _)| *at);
+        let left = self.run.as_millis().saturating_sub(calm.as_millis());
+        LIVENESS_MS.min(left - left / 4)
     }
 
     /// Whether this member may lie: it is a traitor, or has a twin.
@@ -184,6 +201,9 @@ impl fmt::Display for Expectation {
             Self::Height(height) => write!(f, "height {height}"),
             Self::Violated(oracle) => write!(f, "violated {oracle}"),
             Self::Halted(replica) => write!(f, "halted {replica}"),
+            Self::ServedWithin(span) => write!(f, "served-within {span}"),
+            Self::Seen(words) => write!(f, "seen {}", words.join(" ")),
+            Self::Unseen(words) => write!(f, "unseen {}", words.join(" ")),
         }
     }
 }
@@ -288,10 +308,20 @@ fn take_expectation(words: &mut Words<'_>) -> Result<Expectation, BadScenario> {
         "height" => Expectation::Height(words.number("a sequence number")?),
         "violated" => Expectation::Violated(words.word("the name of an oracle")?.to_owned()),
         "halted" => Expectation::Halted(words.number("a replica")?),
+        "served-within" => Expectation::ServedWithin(words.span()?),
+        "seen" => Expectation::Seen(take_line_words(words)?),
+        "unseen" => Expectation::Unseen(take_line_words(words)?),
         other => {
             return Err(words.error(format!(
-                "`{other}` is none of answered, view, later-than, accused, nobody-accused, height, violated, halted"
+                "`{other}` is none of answered, view, later-than, accused, nobody-accused, height, violated, halted, \
+                 served-within, seen, unseen"
             )));
         }
     })
+}
+
+/// Words of a line of the trace, one at least.
+fn take_line_words(words: &mut Words<'_>) -> Result<Vec<String>, BadScenario> {
+    let first = words.word("a word of the trace")?;
+    Ok(std::iter::once(first).chain(words.rest()).map(str::to_owned).collect())
 }

@@ -62,24 +62,60 @@ impl Trace {
         !matches!(self, Self::Off)
     }
 
-    pub(crate) fn write(&mut self, now_us: u64, who: Who, what: &str, text: fmt::Arguments<'_>) {
-        let line = || {
-            let mut line = String::with_capacity(80);
-            // Writing to a string does not fail.
-            let _ = write!(line, "{:>7}.{:03} {who} {what:<9}{text}", now_us / 1_000, now_us % 1_000);
-            line.truncate(line.trim_end().len());
-            line
-        };
+    pub(crate) fn write(&mut self, line: String) {
         match self {
             Self::Off => {}
             Self::Last(limit, lines) => {
                 if lines.len() == *limit {
                     lines.pop_front();
                 }
-                lines.push_back(line());
+                lines.push_back(line);
             }
-            Self::All(lines) => lines.push(line()),
+            Self::All(lines) => lines.push(line),
         }
+    }
+}
+
+/// A line of a trace.
+pub(crate) fn line(now_us: u64, who: Who, what: &str, text: fmt::Arguments<'_>) -> String {
+    let mut line = String::with_capacity(80);
+    // Writing to a string does not fail.
+    let _ = write!(line, "{:>7}.{:03} {who} {what:<9}{text}", now_us / 1_000, now_us % 1_000);
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Lines that a scenario's author looks out for, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lookout {
+    wanted: Vec<Vec<String>>,
+    found: Vec<Vec<String>>,
+}
+
+impl Lookout {
+    pub(crate) fn new(wanted: Vec<Vec<String>>) -> Self {
+        Self { wanted, found: Vec::new() }
+    }
+
+    /// Whether lines are still looked at.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Looks at a line, its time aside.
+    pub(crate) fn look(&mut self, line: &str) {
+        if !self.is_open() {
+            return;
+        }
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let meets = |wanted: &[String], words: &[&str]| wanted.iter().zip(words).all(|(a, b)| a == "*" || a == b);
+        let has = |wanted: &[String]| words.windows(wanted.len().max(1)).any(|row| meets(wanted, row));
+        self.found.extend(self.wanted.extract_if(.., |wanted| has(wanted)));
+    }
+
+    /// Whether there was a line with these words.
+    pub(crate) fn found(&self, words: &[String]) -> bool {
+        self.found.iter().any(|one| one == words)
     }
 }
 
@@ -126,12 +162,18 @@ impl fmt::Display for Brief<'_> {
             Message::ViewChange(message) => {
                 let m = message.message();
                 let low = m.checkpoint.as_ref().map_or(0, |one| one.vote.sequence.get());
-                write!(f, "view-change v{} by {} above n{low} prepared", m.view, message.signer())?;
+                write!(
+                    f,
+                    "view-change v{} {} by {} above n{low} prepared",
+                    m.view,
+                    Short(message.digest()),
+                    message.signer()
+                )?;
                 m.prepared.iter().try_for_each(|one| write!(f, " n{}:v{}", one.sequence, one.view))
             }
             Message::NewView(message) => {
                 let m = message.message();
-                write!(f, "new-view v{} of", m.view)?;
+                write!(f, "new-view v{} {} of", m.view, Short(message.digest()))?;
                 m.view_changes.iter().try_for_each(|one| write!(f, " {}", one.signer))?;
                 f.write_str(" proposes")?;
                 m.proposals.iter().try_for_each(|one| write!(f, " {}", Short(*one)))

@@ -19,9 +19,9 @@ use crate::dice::Dice;
 use crate::machine::{Machine, Traitor};
 use crate::network::{End, Network};
 use crate::oracle::{Oracle, Setting, Violation};
-use crate::scenario::{Kind, Scenario, Span};
+use crate::scenario::{Expectation, Kind, Scenario, Span};
 use crate::sight::{ClientIndex, Sight};
-use crate::trace::{Trace, Who};
+use crate::trace::{self, Lookout, Trace, Who};
 use crate::{people, workload};
 
 /// Something that will happen. What belongs to one process carries the number of its life.
@@ -119,6 +119,7 @@ pub struct World {
     pub(crate) dice: Dice,
     pub(crate) now: u64,
     pub(crate) trace: Trace,
+    pub(crate) lookout: Lookout,
     pub(crate) oracles: Vec<Box<dyn Oracle>>,
     pub(crate) failure: Option<(u64, Failure)>,
     pub(crate) stable: bool,
@@ -150,7 +151,7 @@ impl World {
             genesis: &genesis,
             corrupted: &corrupted,
             corrupted_clients: &corrupted_clients,
-            liveness_ms: LIVENESS_MS,
+            liveness_ms: scenario.liveness_ms(),
         };
         let oracles = crate::oracle::all(&setting);
         let seed = scenario.seed;
@@ -197,6 +198,7 @@ impl World {
             machines,
             now: 0,
             trace,
+            lookout: lookout(scenario),
             oracles,
             failure: None,
             stable: false,
@@ -312,9 +314,16 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, who: Who, what: &str, text: std::fmt::Arguments<'_>) {
-        if self.trace.is_on() {
-            self.trace.write(self.now, who, what, text);
+        if self.is_watched() {
+            let line = trace::line(self.now, who, what, text);
+            self.lookout.look(&line);
+            self.trace.write(line);
         }
+    }
+
+    /// Whether anybody reads what is noted.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.trace.is_on() || self.lookout.is_open()
     }
 
     /// Hands something to whoever has the key of `to`.
@@ -351,10 +360,8 @@ impl World {
 
     /// Towards its end a world asks nothing more, so that what was asked can be answered.
     fn quiet(&self, _client: usize) -> bool {
-        {
-            let run = self.scenario.run.as_micros();
-            self.now > run - (1_000 * LIVENESS_MS).min(run / 2)
-        }
+        let run = self.scenario.run.as_micros();
+        self.now > run - run / 8
     }
 
     /// A client asks for something.
@@ -391,6 +398,23 @@ impl World {
     }
 }
 
+/// The lines of the trace that a scenario's author speaks of.
+fn lookout(scenario: &Scenario) -> Lookout {
+    let words = |one: &Expectation| match one {
+        Expectation::Seen(words) | Expectation::Unseen(words) => Some(words.clone()),
+        Expectation::Answered
+        | Expectation::View(_)
+        | Expectation::LaterThan(_)
+        | Expectation::Accused(_)
+        | Expectation::NobodyAccused
+        | Expectation::Height(_)
+        | Expectation::Violated(_)
+        | Expectation::Halted(_)
+        | Expectation::ServedWithin(_) => None,
+    };
+    Lookout::new(scenario.expectations.iter().filter_map(words).collect())
+}
+
 impl Parcel {
     fn kind(&self) -> Kind {
         match self {
@@ -413,8 +437,5 @@ impl Parcel {
     }
 }
 
-/// How long after stabilisation everything must be answered, in milliseconds: the longest timeout of a view change, a
-/// few times over, for views whose primaries are corrupted.
-pub(crate) const LIVENESS_MS: u64 = 60_000;
 /// How often corrupted members may do something of their own.
 pub(crate) const TICK_US: u64 = adversary::TICK_MS * 1_000;
