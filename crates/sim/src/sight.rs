@@ -31,7 +31,8 @@ pub enum Sight<'a> {
         /// Who.
         replica: ReplicaId,
     },
-    /// A message left an honest replica, signed by itself or passed on. Once for each receiver, itself included.
+    /// A message left an honest replica, signed by itself or passed on. Once for each other replica that it is meant
+    /// for.
     Said {
         /// Who.
         replica: ReplicaId,

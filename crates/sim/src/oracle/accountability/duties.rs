@@ -8,6 +8,7 @@ use bezant_pbft::message::ViewChange;
 use bezant_types::{Committee, Digest, Keyring, ReplicaId, SequenceNumber, Verified, View};
 
 use super::super::statement::{Kind, Matter, Statement};
+use crate::sight::When;
 
 /// Of so many view changes and new views of a member all are looked at: fewer than what a replica checks in the
 /// shortest time for which it rations.
@@ -35,6 +36,9 @@ pub(super) struct Ear {
     /// How many view changes and new views it has heard of each member.
     dear: BTreeMap<ReplicaId, usize>,
     pub(super) has_accused: BTreeSet<(ReplicaId, Kind)>,
+    /// At how many moments it has shown something, and the last of them.
+    pub(super) moments: u64,
+    last: Option<When>,
 }
 
 impl Ear {
@@ -52,6 +56,16 @@ impl Ear {
             new_views: BTreeSet::new(),
             dear: BTreeMap::new(),
             has_accused: BTreeSet::new(),
+            moments: 0,
+            last: None,
+        }
+    }
+
+    /// It has said or done something.
+    pub(super) fn shows_something(&mut self, when: When) {
+        if self.last != Some(when) {
+            self.last = Some(when);
+            self.moments += 1;
         }
     }
 

@@ -15,9 +15,11 @@
 //! Checking a view change is dear and rationed, so the last two kinds are owed only for the first few messages of a
 //! member.
 //!
-//! The accusation may take as long as a turn does. In that turn the window may move past the slot, or the view may end,
-//! before the message is looked at: then nothing is owed. Accusations of one kind against one member are one duty, for
-//! a liar decides how often it lies.
+//! The accusation may take a while. When the message is looked at, in that turn or one before it, the window may have
+//! moved past the slot, or the view have ended: then nothing is owed. How long a turn takes, only the disk knows; but
+//! what a replica says and does comes at the end of turns. So what happens within the first few moments at which it
+//! says or does anything excuses it, and what happens later does not. Accusations of one kind against one member are
+//! one duty, for a liar decides how often it lies.
 //!
 //! # Who must not be
 //!
@@ -50,8 +52,9 @@ pub(super) const PROPERTY: Property = Property {
 
 /// How long an accusation may take, in milliseconds.
 const PATIENCE_MS: u64 = 10_000;
-/// How long the turn may take in which a message is looked at, in milliseconds.
-const TURN_MS: u64 = 1_000;
+/// At so many moments a replica may show something before a message that it heard was looked at: at the end of the turn
+/// that was under way, and of the one that looks at it, whose outcome may come in two parts.
+const MOMENTS: u64 = 3;
 
 /// What each honest replica heard and owes, and which evidence was checked.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub(super) struct Accountability {
 #[derive(Clone, Copy, Debug)]
 struct Duty {
     since: When,
+    /// At how many moments the hearer had shown something before.
+    moments: u64,
     matter: Matter,
 }
 
@@ -116,35 +121,34 @@ impl Accountability {
         self.release(replica, |_| true);
     }
 
-    fn on_said(&mut self, when: When, replica: ReplicaId, message: &Message) {
+    fn on_said(&mut self, replica: ReplicaId, message: &Message) {
         let Some(Statement { matter, content, .. }) = Statement::by(replica, message) else { return };
         match matter.kind {
-            Kind::ViewChange => self.on_view(when, replica, matter.view, Ear::leave),
+            Kind::ViewChange => self.on_view(replica, matter.view, Ear::leave),
             Kind::Checkpoint => self.highest_checkpoint = self.highest_checkpoint.max(matter.sequence),
             Kind::Prepare => self.ear(replica).prepared(matter, content),
             Kind::PrePrepare | Kind::Commit | Kind::NewView => {}
         }
     }
 
-    fn on_view(&mut self, when: When, replica: ReplicaId, view: View, go_on: impl FnOnce(&mut Ear, View)) {
+    fn on_view(&mut self, replica: ReplicaId, view: View, go_on: impl FnOnce(&mut Ear, View)) {
         go_on(self.ear(replica), view);
-        // What it heard a moment before it went on was refused.
-        self.release(replica, |duty| {
-            let ended = match duty.matter.kind {
-                Kind::PrePrepare | Kind::Prepare | Kind::Commit | Kind::NewView => duty.matter.view < view,
-                Kind::ViewChange => duty.matter.view <= view,
-                Kind::Checkpoint => false,
-            };
-            ended && when.since(duty.since) <= TURN_MS
+        self.excuse(replica, |matter| match matter.kind {
+            Kind::PrePrepare | Kind::Prepare | Kind::Commit | Kind::NewView => matter.view < view,
+            Kind::ViewChange => matter.view <= view,
+            Kind::Checkpoint => false,
         });
     }
 
-    fn on_stable(&mut self, when: When, replica: ReplicaId, sequence: SequenceNumber) {
+    fn on_stable(&mut self, replica: ReplicaId, sequence: SequenceNumber) {
         self.ear(replica).advance(sequence);
-        self.release(replica, |duty| {
-            let covered = duty.matter.kind.has_sequence() && duty.matter.sequence <= sequence;
-            covered && when.since(duty.since) <= TURN_MS
-        });
+        self.excuse(replica, |matter| matter.kind.has_sequence() && matter.sequence <= sequence);
+    }
+
+    /// Nothing is owed for these matters if it heard of them only now.
+    fn excuse(&mut self, replica: ReplicaId, over: impl Fn(Matter) -> bool) {
+        let moments = self.ear(replica).moments;
+        self.release(replica, |duty| over(duty.matter) && moments <= duty.moments + MOMENTS);
     }
 
     fn on_heard(&mut self, when: When, replica: ReplicaId, message: &Message) {
@@ -167,7 +171,8 @@ impl Accountability {
         };
         let key = (replica, statement.signer, statement.matter.kind);
         if contradicted && !ear.has_accused.contains(&(statement.signer, statement.matter.kind)) {
-            self.owed.entry(key).or_insert(Duty { since: when, matter: statement.matter });
+            let (moments, matter) = (ear.moments, statement.matter);
+            self.owed.entry(key).or_insert(Duty { since: when, moments, matter });
         }
     }
 
@@ -212,7 +217,7 @@ impl Accountability {
 
     fn judge_owed(&self, now: When) -> Result<(), String> {
         match self.owed.iter().find(|(_, duty)| now.since(duty.since) > PATIENCE_MS) {
-            Some(((hearer, liar, _), Duty { since, matter })) => Err(format!(
+            Some(((hearer, liar, _), Duty { since, matter, moments: _ })) => Err(format!(
                 "replica {hearer} heard replica {liar} contradict itself with {matter} at {since} ms, and has not accused \
                  it at {now} ms"
             )),
@@ -232,9 +237,18 @@ impl Oracle for Accountability {
                 self.on_booted(replica, records, stable, without_log);
             }
             Sight::Crashed { replica } | Sight::Halted { replica, .. } => self.release(replica, |_| true),
-            Sight::Said { replica, message, .. } => self.on_said(when, replica, message),
-            Sight::Stable { replica, sequence, .. } => self.on_stable(when, replica, sequence),
-            Sight::Entered { replica, view } => self.on_view(when, replica, view, Ear::enter),
+            Sight::Said { replica, message, .. } => {
+                self.ear(replica).shows_something(when);
+                self.on_said(replica, message);
+            }
+            Sight::Stable { replica, sequence, .. } => {
+                self.ear(replica).shows_something(when);
+                self.on_stable(replica, sequence);
+            }
+            Sight::Entered { replica, view } => {
+                self.ear(replica).shows_something(when);
+                self.on_view(replica, view, Ear::enter);
+            }
             Sight::Accused { replica, member, evidence } => return self.on_accused(replica, member, evidence),
             Sight::Heard { replica, message, .. } => {
                 self.on_heard(when, replica, message);
