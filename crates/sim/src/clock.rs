@@ -13,8 +13,8 @@ pub struct Clock {
     drift_ppm: i64,
     /// How far the wall clock is ahead, in milliseconds.
     ahead_ms: i64,
-    /// World time at which the process started, in microseconds: its moments count from there.
-    started_us: u64,
+    /// What this machine's own clock showed when the process started, in microseconds: its moments count from there.
+    started_own_us: u64,
     /// World time when the drift last changed, and what had gathered until then, in microseconds.
     since_us: u64,
     gathered_us: i64,
@@ -23,7 +23,7 @@ pub struct Clock {
 impl Clock {
     /// The process starts.
     pub fn start(&mut self, world_us: u64) {
-        self.started_us = world_us;
+        self.started_own_us = self.own_us(world_us);
     }
 
     /// The wall clock jumps.
@@ -48,11 +48,15 @@ impl Clock {
         self.gathered_us.saturating_add(ran.saturating_mul(self.drift_ppm) / 1_000_000)
     }
 
+    fn own_us(&self, world_us: u64) -> u64 {
+        world_us.saturating_add_signed(self.drifted_us(world_us))
+    }
+
     /// What they show.
     pub fn now(&self, world_us: u64) -> Now {
-        let own_us = |us: u64| us.saturating_add_signed(self.drifted_us(us));
-        let wall = EPOCH_MS.saturating_add(own_us(world_us) / 1_000).saturating_add_signed(self.ahead_ms);
-        let moment = own_us(world_us).saturating_sub(own_us(self.started_us)) / 1_000;
+        let own_us = self.own_us(world_us);
+        let wall = EPOCH_MS.saturating_add(own_us / 1_000).saturating_add_signed(self.ahead_ms);
+        let moment = own_us.saturating_sub(self.started_own_us) / 1_000;
         Now { wall: Timestamp::new(wall), moment: Moment::new(moment) }
     }
 
