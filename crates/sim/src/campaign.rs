@@ -1,7 +1,6 @@
 //! Many worlds, on all cores.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -90,24 +89,32 @@ pub fn campaign(
     most_failures: usize,
     progress: impl Fn(&Summary) + Sync,
 ) -> Summary {
+    campaign_of(first..first + count, |seed| draw(plan, seed), threads, most_failures, progress)
+}
+
+/// Runs the worlds that `scenario` makes of these numbers.
+pub fn campaign_of(
+    numbers: impl Iterator<Item = u64> + Send,
+    scenario: impl Fn(u64) -> Scenario + Sync,
+    threads: usize,
+    most_failures: usize,
+    progress: impl Fn(&Summary) + Sync,
+) -> Summary {
     let started = Instant::now();
-    let next = AtomicU64::new(first);
-    let summary = Mutex::new(Summary::default());
+    let (numbers, summary) = (Mutex::new(numbers), Mutex::new(Summary::default()));
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let number = numbers.lock().unwrap_or_else(PoisonError::into_inner).next();
             let over = || summary.lock().unwrap_or_else(PoisonError::into_inner).failures.len() >= most_failures;
-            if seed >= first + count || over() {
-                return;
-            }
-            let report = run(&draw(plan, seed), false);
+            let Some(number) = number.filter(|_| !over()) else { return };
+            let report = run(&scenario(number), false);
             let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
             summary.worlds += 1;
             summary.events += report.events;
             summary.answered += report.answered;
             summary.highest_view = summary.highest_view.max(report.view);
             summary.accusing += u64::from(!report.accused.is_empty());
-            summary.failures.extend(report.failure.map(|(_, failure)| (seed, failure)));
+            summary.failures.extend(report.failure.map(|(_, failure)| (number, failure)));
             summary.seconds = started.elapsed().as_secs_f64();
             progress(&summary);
         }
@@ -116,6 +123,6 @@ pub fn campaign(
         (0..threads.max(1)).for_each(|_| drop(scope.spawn(work)));
     });
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    summary.failures.sort_by_key(|(seed, _)| *seed);
+    summary.failures.sort_by_key(|(number, _)| *number);
     summary
 }

@@ -82,6 +82,10 @@ impl Search {
     }
 
     fn leave_out_the_rest(&mut self) {
+        self.offer(|one| one.rounds.clear());
+        for index in (0..self.best.rounds.len()).rev() {
+            self.offer(|one| drop(one.rounds.remove(index)));
+        }
         self.offer(|one| one.traitors.clear());
         self.offer(|one| one.twins.clear());
         self.offer(|one| one.corrupted_clients.clear());

@@ -139,6 +139,7 @@ impl World {
             self.note(Who::Machine(at), "hears", format_args!("{} from {sender}", Brief(&message)));
         }
         let (id, world_us) = (self.machines[usize::from(at)].id, self.now);
+        self.rounds.round(at, &message);
         self.machine(at).mind_the_time(world_us);
         if let Some(traitor) = &mut self.machine(at).traitor {
             let hearing = traitor.adversary.on_hearing(&mut traitor.mind, sender, &message);
@@ -344,13 +345,15 @@ impl World {
             self.note(Who::Machine(at), "says", format_args!("{} -> {whom}", Brief(&message)));
         }
         let world_us = self.now;
+        let round = self.rounds.round(at, &message).filter(|_| !self.stable);
         if self.machine(at).traitor.is_some() {
             for receiver in receivers {
+                let lost = self.rounds.loses(round, id, receiver);
                 let machine = self.machine(at);
                 machine.mind_the_time(world_us);
                 let Some(traitor) = &mut machine.traitor else { return };
                 let packets = traitor.adversary.on_saying(&mut traitor.mind, receiver, &message);
-                for packet in packets {
+                for packet in packets.into_iter().filter(|_| !lost) {
                     self.transmit(at, receiver, Parcel::Packet(Arc::new(packet)));
                 }
             }
@@ -362,7 +365,9 @@ impl World {
             if honest {
                 self.see(&Sight::Said { replica: id, to: receiver, message: &message });
             }
-            self.transmit(at, receiver, Parcel::Message(message.clone()));
+            if !self.rounds.loses(round, id, receiver) {
+                self.transmit(at, receiver, Parcel::Message(message.clone()));
+            }
         }
     }
 

@@ -22,6 +22,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::rounds::RoundFault;
 pub use crate::step::{Damage, Flow, Kind, Step};
 use crate::words::Words;
 pub use crate::words::{BadScenario, Span};
@@ -45,6 +46,8 @@ pub struct Scenario {
     pub clients: usize,
     /// Who lies, and how, by the adversary's name.
     pub traitors: Vec<(u16, String)>,
+    /// What goes wrong in protocol rounds (Winter et al. 2023).
+    pub rounds: Vec<RoundFault>,
     /// Replicas that have a second machine with the same key (Bano et al. 2020).
     pub twins: Vec<u16>,
     /// Corrupted clients, by name: they come after the honest ones.
@@ -122,6 +125,7 @@ impl Scenario {
             replicas,
             clients,
             traitors: Vec::new(),
+            rounds: Vec::new(),
             twins: Vec::new(),
             corrupted_clients: Vec::new(),
             rest: None,
@@ -157,6 +161,9 @@ impl fmt::Display for Scenario {
         writeln!(f, "seed {}\nreplicas {}\nclients {}", self.seed, self.replicas, self.clients)?;
         for (replica, name) in &self.traitors {
             writeln!(f, "traitor {replica} {name}")?;
+        }
+        for fault in &self.rounds {
+            writeln!(f, "round {fault}")?;
         }
         for replica in &self.twins {
             writeln!(f, "twin {replica}")?;
@@ -243,6 +250,7 @@ impl Scenario {
                 let replica = words.number("a replica")?;
                 self.traitors.push((replica, words.word("the name of an adversary")?.to_owned()));
             }
+            "round" => self.rounds.push(RoundFault::take(words)?),
             "twin" => self.twins.push(words.number("a replica")?),
             "corrupted-client" => self.corrupted_clients.push(words.word("the name of a corrupted client")?.to_owned()),
             "parameter" => {
@@ -269,15 +277,18 @@ impl Scenario {
     }
 
     fn check(&self) -> Result<(), BadScenario> {
-        let named = self
-            .traitors
-            .iter()
-            .map(|(one, _)| one)
-            .chain(&self.twins)
-            .chain(self.steps.iter().flat_map(|(_, step)| step.replicas()));
-        for replica in named {
-            if *replica >= self.replicas {
+        let in_rounds = self.rounds.iter().flat_map(RoundFault::members);
+        let members = self.traitors.iter().map(|(one, _)| *one).chain(self.twins.iter().copied()).chain(in_rounds);
+        for replica in members {
+            if replica >= self.replicas {
                 return Err(BadScenario::at(0, format!("there is no replica {replica}: there are {}", self.replicas)));
+            }
+        }
+        // Steps are about machines: those of the twins come after all others.
+        let machines = usize::from(self.replicas) + self.twins.len();
+        for machine in self.steps.iter().flat_map(|(_, step)| step.replicas()) {
+            if usize::from(*machine) >= machines {
+                return Err(BadScenario::at(0, format!("there is no machine {machine}: there are {machines}")));
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::dice::Dice;
 use crate::machine::{Machine, Traitor};
 use crate::network::{End, Network};
 use crate::oracle::{Oracle, Setting, Violation};
+use crate::rounds::{Watch, fuzzer};
 use crate::scenario::{Expectation, Kind, Scenario, Span};
 use crate::sight::{ClientIndex, Sight};
 use crate::trace::{self, Lookout, Trace, Who};
@@ -116,6 +117,7 @@ pub struct World {
     /// Corrupted clients; on the network they come after the honest ones.
     pub(crate) liars: Vec<Liar>,
     pub(crate) network: Network,
+    pub(crate) rounds: Watch,
     pub(crate) dice: Dice,
     pub(crate) now: u64,
     pub(crate) trace: Trace,
@@ -164,7 +166,10 @@ impl World {
                 let kind: adversary::Kind = name.parse().map_err(|error: adversary::UnknownKind| error.to_string())?;
                 let keys = corrupted.iter().map(|one| (*one, people.replica_keys[one.index()].clone())).collect();
                 let mut dice = Dice::stream(seed, 1_000 + u64::from(id.get()));
-                let adversary = kind.build(&mut dice);
+                let adversary = match fuzzer(&scenario.rounds).filter(|_| name == "byzzfuzz") {
+                    Some(fuzzer) => Box::new(fuzzer),
+                    None => kind.build(&mut dice),
+                };
                 let mind = adversary::Corrupted::new(id, keys, genesis.clone(), dice);
                 machine.traitor = Some(Traitor { mind, adversary });
             }
@@ -191,6 +196,7 @@ impl World {
             clients: clients.collect(),
             liars,
             network: Network::new(scenario.network, Dice::stream(seed, 1)),
+            rounds: Watch::new(&scenario.rounds, machines.len()),
             dice: Dice::stream(seed, 2),
             keyring: genesis.keyring(),
             scenario: scenario.clone(),

@@ -350,9 +350,14 @@ fn moved_sequence(mutation: Mutation, sequence: SequenceNumber) -> SequenceNumbe
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::tests::Stage;
     use super::*;
+
+    /// The proposal of the first primary.
+    pub(crate) fn proposal() -> Message {
+        Stage::new(4).pre_prepare(0, 0, 1)
+    }
 
     fn fault(round: u64, receivers: &[u16], mutation: Mutation) -> ProcessFault {
         let receivers = receivers.iter().copied().map(ReplicaId::new).collect();
