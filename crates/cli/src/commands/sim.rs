@@ -6,17 +6,20 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, bail};
-use bezant_sim::campaign::{Summary, campaign, run, run_for_its_end};
+use bezant_sim::campaign::{Summary, campaign_of, run, run_for_its_end};
 use bezant_sim::draw::{Family, Plan, draw};
 use bezant_sim::minimise::minimise;
 use bezant_sim::scenario::{Scenario, Span};
 use bezant_sim::world::{Failure, Report};
-use bezant_sim::{adversary, oracle};
+use bezant_sim::{adversary, oracle, rounds};
 use clap::Subcommand;
 use serde::Serialize;
 
+use self::searches::Searches;
 use crate::print::{self, Style, StyleArguments};
 use crate::text;
+
+mod searches;
 
 /// Run simulated worlds: real replicas, a simulated network, disks, clocks, and members that lie
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,9 @@ Examples:
   bezant sim --seeds 1000 --for 5m                    many worlds on all cores
   bezant sim --script scenarios/prepared.txt --trace  what a person wrote
   bezant sim --minimise --seed 7                      the shortest schedule that still fails
+  bezant sim --exhaustive --corrupted 0 --views 2     every order of what can happen in a small world
+  bezant sim --twins --rounds 2                       every partition of machines, two of which share a key
+  bezant sim --byzzfuzz --seeds 1000                  small faults in the first protocol rounds
   bezant sim list                                     faults, adversaries, oracles
 
 The same seed and version give the same world, byte for byte. The exit status is 0 only if no world failed.")]
@@ -74,6 +80,8 @@ pub(crate) struct Sim {
     /// Shorten the scenario of the seed for as long as it fails in the same way
     #[arg(long)]
     minimise: bool,
+    #[command(flatten)]
+    searches: Searches,
     #[command(flatten)]
     style: StyleArguments,
 }
@@ -127,16 +135,46 @@ impl Sim {
             let scenario = read(path)?;
             return self.one(&scenario);
         }
-        let plan = self.plan()?;
-        match self.seeds {
-            Some(count) => self.many(&plan, count),
-            None if self.print => {
-                print::line(&draw(&plan, self.seed).to_string())?;
-                Ok(ExitCode::SUCCESS)
-            }
-            None if self.minimise => self.shorten(&plan),
-            None => self.one(&draw(&plan, self.seed)),
+        if self.searches.exhaustive {
+            let passed = self.searches.explore(self.style.style())?;
+            return Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        if self.searches.twins {
+            return self.twins();
+        }
+        let plan = self.plan()?;
+        let scope = self.searches.byzzfuzz.then(|| self.searches.scope());
+        let scenario = |seed| scope.map_or_else(|| draw(&plan, seed), |scope| rounds::draw(scope, seed));
+        match self.seeds {
+            Some(count) => self.many(self.seed..self.seed + count, count, scenario),
+            None => self.this(&scenario(self.seed)),
+        }
+    }
+
+    /// One world: shown, shortened or run.
+    fn this(&self, scenario: &Scenario) -> anyhow::Result<ExitCode> {
+        if self.print {
+            print::line(&scenario.to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.minimise { self.shorten(scenario) } else { self.one(scenario) }
+    }
+
+    fn twins(&self) -> anyhow::Result<ExitCode> {
+        let space = self.searches.space()?;
+        if let Some(number) = self.searches.nth {
+            return self.this(&space.scenario(number));
+        }
+        let numbers = match self.searches.sample {
+            Some(count) => space.sample(self.seed, count),
+            None => space.numbers().collect(),
+        };
+        if self.style.style() == Style::Text {
+            let (all, unlike) = (text::thousands(space.all()), text::thousands(space.unlike()));
+            print::line(&format!("{all} scenarios, {unlike} of them unlike each other, {} to run", numbers.len()))?;
+        }
+        let count = numbers.len() as u64;
+        self.many(numbers.into_iter(), count, |number| space.scenario(number))
     }
 
     fn plan(&self) -> anyhow::Result<Plan> {
@@ -175,11 +213,16 @@ impl Sim {
         Ok(if verdict.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn many(&self, plan: &Plan, count: u64) -> anyhow::Result<ExitCode> {
+    fn many(
+        &self,
+        numbers: impl Iterator<Item = u64> + Send,
+        count: u64,
+        scenario: impl Fn(u64) -> Scenario + Sync,
+    ) -> anyhow::Result<ExitCode> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.threads.unwrap_or(cores);
         let bar = Bar::new(count);
-        let summary = campaign(plan, self.seed, count, threads, MOST_FAILURES, |summary| bar.show(summary));
+        let summary = campaign_of(numbers, scenario, threads, MOST_FAILURES, |summary| bar.show(summary));
         bar.clear();
         let total = Total {
             worlds: summary.worlds,
@@ -196,15 +239,14 @@ impl Sim {
         Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn shorten(&self, plan: &Plan) -> anyhow::Result<ExitCode> {
-        let scenario = draw(plan, self.seed);
-        let shortest = minimise(&scenario, MOST_WORLDS, |best, worlds| {
+    fn shorten(&self, scenario: &Scenario) -> anyhow::Result<ExitCode> {
+        let shortest = minimise(scenario, MOST_WORLDS, |best, worlds| {
             if std::io::stderr().is_terminal() {
                 eprint!("\r{} steps after {worlds} worlds   ", best.steps.len());
             }
         });
         let Some(shortest) = shortest else {
-            print::line(&format!("seed {} does not fail", self.seed))?;
+            print::line(&format!("seed {} does not fail", scenario.seed))?;
             return Ok(ExitCode::SUCCESS);
         };
         let mut scenario = shortest.scenario;
@@ -236,7 +278,13 @@ impl Sim {
 
     /// The command that repeats the world of a seed.
     fn again(&self, seed: u64) -> String {
-        let Self { replicas, clients, pause, faults, .. } = self;
+        let Self { replicas, clients, pause, faults, searches, .. } = self;
+        if searches.twins {
+            return format!("bezant sim {} --nth {seed} --trace", searches.flags());
+        }
+        if searches.byzzfuzz {
+            return format!("bezant sim {} --seed {seed} --trace", searches.flags());
+        }
         let run = self.minutes.map_or(self.duration, |minutes| Span::millis(minutes * 60_000));
         let traitors: String = self.traitors.iter().map(|name| format!(" --traitor {name}")).collect();
         format!(
