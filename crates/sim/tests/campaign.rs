@@ -17,7 +17,7 @@ fn seeds(usual: u64) -> u64 {
 /// No world fails, and they are no empty worlds.
 fn pass(plan: &Plan, first: u64, count: u64) {
     let summary = campaign(plan, first, count, 2, 1, |_| {});
-    for (seed, failure) in &summary.failures {
+    if let Some((seed, failure)) = summary.failures.first() {
         panic!("seed {seed} fails with {failure:?}; this is its scenario:\n{}", draw(plan, *seed));
     }
     assert_eq!(summary.worlds, count);
