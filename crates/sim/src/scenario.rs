@@ -235,7 +235,7 @@ impl FromStr for Scenario {
             }
         }
         scenario.steps.sort_by_key(|(at, _)| *at);
-        scenario.check()?;
+        scenario.check().map_err(|error| BadScenario { line: scenario.line_of_nonsense(text), ..error })?;
         Ok(scenario)
     }
 }
@@ -292,6 +292,16 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// The first line of `text` that names somebody who is not there, from 1.
+    fn line_of_nonsense(&self, text: &str) -> usize {
+        let twins: Vec<u16> = self.twins.iter().copied().filter(|one| *one < self.replicas).collect();
+        let names_nobody = |line: &str| {
+            let mut alone = Self { twins: twins.clone(), ..Self::quiet(0, self.replicas, 0, self.run) };
+            alone.take_line(&mut Words::new(0, line)).is_ok() && alone.check().is_err()
+        };
+        text.lines().position(names_nobody).map_or(0, |index| index + 1)
     }
 }
 
