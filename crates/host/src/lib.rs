@@ -14,8 +14,8 @@
 //! | [`Executor`] | executes blocks, keeps them for audit, signs replies | beside the loop, in order |
 //! | [`Saver`] | writes stable and fetched states to the state store | beside the loop, in order |
 //!
-//! [`boot`] makes all three from a home. They share nothing: what one wants of another is an [`Output`] of the member,
-//! and what came of it goes back to the member as a [`Done`]. How long either takes is the host's affair.
+//! [`boot()`] makes all three from a home. They share nothing: what one wants of another is an [`Output`] of the
+//! member, and what came of it goes back to the member as a [`Done`]. How long either takes is the host's affair.
 //!
 //! # Driving a member
 //!
@@ -31,7 +31,7 @@
 //!
 //! `host.perform` gives [`Output::Execute`] to [`Executor::queue`] and [`Output::Save`] to [`Saver::queue`]; what their
 //! `work` reports arrives with the next [`Arrived`]. If anything fails, the host stops all three: what happened to the
-//! last records is then not known, and nothing more may be said. Whatever it stops at, [`boot`] goes on from there.
+//! last records is then not known, and nothing more may be said. Whatever it stops at, [`boot()`] goes on from there.
 //!
 //! # The adversary
 //!

@@ -5,7 +5,7 @@
 //! rounds, the corrupted member says something slightly different to some, or what is said across the parts of a
 //! partition is lost. A few such faults in a few rounds are a small scope that can be searched densely.
 //!
-//! The corrupted member's part is played by [`ByzzFuzz`]; the network's part by [`Watch`], which counts the rounds of
+//! The corrupted member's part is played by [`ByzzFuzz`]; the network's part by `Watch`, which counts the rounds of
 //! every machine.
 //!
 //! ```text

@@ -7,7 +7,7 @@
 //!
 //! * [`verify_checkpoint`] and [`verify_proof`] judge what fits a file, see [`ProofFile`].
 //! * [`EvidenceFile`] holds two statements of one member that contradict each other, and convicts it.
-//! * [`inquest`] names whom two homes that disagree convict.
+//! * [`inquest()`] names whom two homes that disagree convict.
 //! * [`verify_home`] judges a replica's data directory, which no replica may be running on, and [`Report`]s on it.
 //!
 //! **Not promised.** Freshness: an old proof stays true of its height for ever. And of a history no certificate covers
