@@ -115,8 +115,7 @@ impl<D: Disk> Member<D> {
             self.queue(Input::Submit(submitted));
         }
         for message in messages {
-            let message = self.without_executed(message);
-            self.queue(Input::Message(message));
+            self.queue_message(message);
         }
         for (peer, request) in piece_requests {
             self.on_piece_request(now.moment, peer, request);
@@ -250,11 +249,14 @@ impl<D: Disk> Member<D> {
     }
 
     /// Rule P-1: what was executed is not ordered again. But a primary may have ordered it twice, and then a slot waits
-    /// for the body although it will execute as nothing: such a one is let through.
-    fn without_executed(&self, message: Message) -> Message {
-        let Message::Requests(mut requests) = message else { return message };
-        requests.retain(|request| !self.was_executed(request) || self.replica.lacks(&request.digest()));
-        Message::Requests(requests)
+    /// for the body although it will execute as nothing.
+    fn queue_message(&mut self, message: Message) {
+        let Message::Requests(requests) = message else { return self.queue(Input::Message(message)) };
+        let (executed, new): (Vec<_>, _) = requests.into_iter().partition(|request| self.was_executed(request));
+        self.queue(Input::Message(Message::Requests(new)));
+        if !executed.is_empty() {
+            self.queue(Input::Bodies(executed));
+        }
     }
 
     /// Rule P-1: a request that was executed is answered from what is kept, if its own client brings it.

@@ -7,8 +7,12 @@
 //! 65). In a view change it goes on, so that a replica that has left its view still learns what the others commit (rule
 //! V-7).
 //!
-//! Help is rationed: one answer a peer and status interval, bounded in blocks and bytes, so that asking costs the asker
-//! about as much as the asked (hazard 70).
+//! A replica that learns late of a checkpoint refuses what lies above its window, and once its window moves has missed
+//! it (hazard 18). It says at once where it stands then, and has its peers' votes again without waiting for the next
+//! status.
+//!
+//! Help is rationed: a few answers a peer and status interval, bounded in blocks and bytes, so that asking costs the
+//! asker about as much as the asked (hazard 70).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -26,6 +30,9 @@ use crate::slot::{Payload, Progress};
 
 /// The most blocks in one answer to a status.
 const HELP_BLOCKS: usize = 64;
+/// The most statuses of one peer that are answered in one status interval, the first aside only if its window has moved
+/// since the one before.
+const HELPS_PER_INTERVAL: u32 = 4;
 /// The most bytes of bodies in one answer to a fetch, a first body of any size aside.
 pub(crate) const HELP_BYTES: usize = 4 << 20;
 /// The most fetches of one peer that are answered in one status interval.
@@ -45,7 +52,10 @@ const FETCH_PATIENCE_MAX_MS: u64 = 640;
 pub(crate) struct Peer {
     /// Its last status.
     pub(crate) status: Option<Status>,
-    helped: bool,
+    /// How many of its statuses were answered in this interval.
+    helped: u32,
+    /// The highest sequence number that it voted for while that lay above this replica's window.
+    beyond: SequenceNumber,
     /// How many of its fetches were answered in this interval, and with how many bytes.
     fetches: u32,
     fetched_bytes: usize,
@@ -86,16 +96,27 @@ impl Replica {
         out.send(to, Outgoing::Status(self.status()));
     }
 
+    /// A member votes for what lies above this replica's window.
+    pub(crate) fn note_beyond(&mut self, member: ReplicaId, sequence: SequenceNumber) {
+        let beyond = &mut self.peers.entry(member).or_default().beyond;
+        *beyond = sequence.max(*beyond);
+    }
+
+    /// How many members have voted for something above `high`.
+    pub(crate) fn count_beyond(&self, high: SequenceNumber) -> usize {
+        self.peers.values().filter(|peer| peer.beyond > high).count()
+    }
+
     pub(crate) fn on_connected(&mut self, peer: ReplicaId, out: &mut Outbox) {
         if peer != self.id() && self.config.committee().contains(peer) {
-            self.peers.entry(peer).or_default().helped = false;
+            self.peers.entry(peer).or_default().helped = 0;
             self.send_status(Recipients::One(peer), out);
         }
     }
 
     pub(crate) fn on_status_timeout(&mut self, out: &mut Outbox) {
         for peer in self.peers.values_mut() {
-            peer.helped = false;
+            peer.helped = 0;
             peer.fetches = 0;
             peer.fetched_bytes = 0;
             peer.checked = 0;
@@ -110,20 +131,25 @@ impl Replica {
         if peer == self.id() {
             return out.ignore(Some(peer), Ignored::Duplicate);
         }
+        let window = self.config.parameters().window;
+        let last = self.slots.last_key_value().map_or(SequenceNumber::ZERO, |(sequence, _)| *sequence);
         let known = self.peers.entry(peer).or_default();
-        let stands_still = known.status.is_none_or(|before| before.executed == status.executed);
-        known.status = Some(status);
-        if known.helped {
+        let before = known.status.replace(status);
+        let stands_still = before.is_none_or(|before| before.executed == status.executed);
+        // It may have refused what lay above its window.
+        let was_outrun = before.is_some_and(|before| before.stable.saturating_add(window) < last);
+        let has_moved = before.is_some_and(|before| before.stable < status.stable);
+        if known.helped >= if has_moved { HELPS_PER_INTERVAL } else { 1 } {
             return out.ignore(Some(peer), Ignored::Duplicate);
         }
-        known.helped = true;
+        known.helped += 1;
         let to = Recipients::One(peer);
         self.help_with_view(to, &status, out);
         self.help_with_checkpoint(to, &status, out);
         if stands_still || self.executed.since(status.executed) > 2 * self.config.parameters().pipeline {
             self.help_with_blocks(to, &status, out);
         }
-        if stands_still {
+        if stands_still || was_outrun {
             self.help_with_votes(to, &status, out);
         }
         if status.standing == Standing::Recovering {
@@ -420,12 +446,6 @@ impl Replica {
         let checked = &mut self.peers.entry(peer).or_default().checked;
         *checked = checked.saturating_add(1);
         *checked <= CHECKS_PER_INTERVAL
-    }
-
-    /// Whether a slot waits for this request's body. A host that keeps requests which were executed from the replica
-    /// lets such a one through: a batch may name it a second time.
-    pub fn lacks(&self, request: &Digest) -> bool {
-        self.undelivered().any(|(_, slot)| slot.payloads().any(|payload| payload.lacks(request)))
     }
 
     pub(crate) fn find_request(&self, digest: &Digest) -> Option<&Request> {

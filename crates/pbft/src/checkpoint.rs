@@ -98,8 +98,8 @@ impl Replica {
             || matches!(batch, Batch::Seal { .. })
     }
 
-    /// The executor is done with a block: its requests wait no more, and at a checkpoint this replica vouches for its
-    /// state.
+    /// The executor is done with a block: its requests wait no more, nor does anything under their numbers, and at a
+    /// checkpoint this replica vouches for its state.
     pub(crate) fn on_applied(&mut self, sequence: SequenceNumber, root: Option<Digest>, out: &mut Outbox) {
         assert!(
             sequence == self.executed.next() && sequence <= self.delivered,
@@ -108,8 +108,8 @@ impl Replica {
         self.executed = sequence;
         self.pace.executed(sequence);
         if let Some(block) = self.recent.get(&sequence) {
-            for digest in block.decided.batch.requests() {
-                self.pool.remove(digest);
+            for request in &block.requests {
+                self.pool.spend(request.client(), request.number());
                 // Progress: the next timeout need not be longer than usual (rule V-5).
                 self.fruitless = 0;
             }
@@ -194,6 +194,7 @@ impl Replica {
     pub(crate) fn advance(&mut self, certificate: CheckpointCertificate, out: &mut Outbox) {
         let low = certificate.vote().sequence;
         assert!(self.low() < low && low <= self.executed, "rule C-3: the window follows execution");
+        let was_outrun = self.count_beyond(self.high()) > 0;
         if self.settled() < low {
             out.record(Record::Stable(certificate.as_endorsed().clone()));
         }
@@ -214,6 +215,9 @@ impl Replica {
             // What it executed in silence it vouches for now.
             let above: Vec<_> = self.roots.range(low.next()..).map(|(sequence, root)| (*sequence, *root)).collect();
             above.into_iter().for_each(|(sequence, root)| vouch(sequence, root, out));
+        }
+        if was_outrun {
+            self.send_status(Recipients::Others, out);
         }
         out.effect(Effect::Stable(certificate));
     }

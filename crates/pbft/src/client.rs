@@ -14,10 +14,14 @@ use bezant_types::{AccountId, Bundle, Committee, Digest, Moment, Outcome, Replic
 
 use crate::message::Reply;
 
+/// How often the pause between repetitions is doubled. After a long outage the group has forgotten what waited before
+/// it, so a client that is never answered must not fall silent.
+const DOUBLINGS: u32 = 4;
+
 /// How patient a client is, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Patience {
-    /// How long it waits for an answer before it asks again. Doubled each time.
+    /// How long it waits for an answer before it asks again. Doubled each time, up to sixteen-fold.
     pub retry_ms: u64,
     /// How long it waits in all.
     pub give_up_ms: u64,
@@ -133,7 +137,7 @@ impl Client {
         for (number, one) in &mut self.outstanding {
             if one.retry_at <= now {
                 one.attempts = one.attempts.saturating_add(1);
-                let pause = self.patience.retry_ms.saturating_mul(1 << one.attempts.min(16));
+                let pause = self.patience.retry_ms.saturating_mul(1 << one.attempts.min(DOUBLINGS));
                 one.retry_at = now.saturating_add(pause + jitter(*number, one.attempts, pause / 4));
                 effects.push(ClientEffect::Send(one.request.clone()));
             }
@@ -167,8 +171,12 @@ mod tests {
     }
 
     fn client() -> (Client, RequestNumber) {
+        client_with(PATIENCE)
+    }
+
+    fn client_with(patience: Patience) -> (Client, RequestNumber) {
         let account = key(9).account();
-        let mut client = Client::new(account, Committee::new(4).unwrap(), PATIENCE, RequestNumber::new(7));
+        let mut client = Client::new(account, Committee::new(4).unwrap(), patience, RequestNumber::new(7));
         let number = client.take_number();
         let bundle = Bundle { number, transactions: vec![Transaction::single(bezant_types::Operation::Size)] };
         client.submit(Moment::ZERO, Verified::sign(bundle, account, &key(9), genesis()));
@@ -240,6 +248,19 @@ mod tests {
         assert!(pauses.windows(2).all(|pair| pair[0] < pair[1]), "{pauses:?}");
         let expected = ClientEffect::NoQuorum { number, answered: 0, versions: 0 };
         assert_eq!(given_up, Some((Moment::new(1_000), expected)));
+    }
+
+    /// Hazard 80 has another side: who waits twice as long each time is hardly ever heard again.
+    #[test]
+    fn a_client_that_does_not_give_up_never_falls_silent() {
+        let (mut client, _) = client_with(Patience { give_up_ms: u64::MAX, ..PATIENCE });
+        let mut last = 0;
+        for _ in 0..100 {
+            let at = client.next_deadline().expect("it does not give up");
+            assert!(matches!(client.on_time(at)[..], [ClientEffect::Send(_)]));
+            assert!(at.get() - last <= 16 * 125, "a pause of {} ms", at.get() - last);
+            last = at.get();
+        }
     }
 
     #[test]

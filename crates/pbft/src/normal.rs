@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 
-use bezant_types::{Digest, Request, SequenceNumber, Signed, Timestamp, Verified, View};
+use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Signed, Timestamp, Verified, View};
 
 use crate::catch_up::HELP_BYTES;
 use crate::evidence::{Evidence, Pair};
@@ -42,7 +42,7 @@ impl Replica {
     }
 
     /// Puts a body wherever a slot lacks it, and goes on with the slots that it completes.
-    fn supply(&mut self, request: &Request, out: &mut Outbox) {
+    pub(crate) fn supply(&mut self, request: &Request, out: &mut Outbox) {
         let lacking: BTreeSet<_> = self.incomplete();
         for sequence in lacking {
             if self.slot_mut(sequence).supply(request) {
@@ -101,7 +101,7 @@ impl Replica {
         out: &mut Outbox,
     ) {
         if let Err(reason) = self.admit_pre_prepare(now, &vote, batch.as_ref()) {
-            out.ignore(Some(vote.signer()), reason);
+            self.refuse_vote(vote.signer(), vote.message().sequence, reason, out);
             self.on_bad_proposal(&vote, reason, out);
             return self.learn_batch(&vote, batch);
         }
@@ -294,7 +294,7 @@ impl Replica {
             Ok(())
         });
         if let Err(reason) = admitted {
-            return out.ignore(Some(vote.signer()), reason);
+            return self.refuse_vote(vote.signer(), sequence, reason, out);
         }
         let slot = self.slot_mut(sequence);
         let counted = slot.prepares.count(vote.signer(), Vote { view, digest, signature: vote.signature() });
@@ -312,7 +312,7 @@ impl Replica {
         let Commit { view, sequence, digest } = *vote.message();
         // Also of a view that this replica has left: a quorum of them proves what was decided there (rule V-7).
         if let Err(reason) = self.admit_sequence(sequence) {
-            return out.ignore(Some(vote.signer()), reason);
+            return self.refuse_vote(vote.signer(), sequence, reason, out);
         }
         let slot = self.slot_mut(sequence);
         let counted = slot.commits.count(vote.signer(), Vote { view, digest, signature: vote.signature() });
@@ -344,7 +344,14 @@ impl Replica {
         self.admit_sequence(sequence)
     }
 
-    fn was_counted<M: bezant_types::Signable<Signer = bezant_types::ReplicaId>>(
+    fn refuse_vote(&mut self, signer: ReplicaId, sequence: SequenceNumber, reason: Ignored, out: &mut Outbox) {
+        if reason == Ignored::AboveWindow {
+            self.note_beyond(signer, sequence);
+        }
+        out.ignore(Some(signer), reason);
+    }
+
+    fn was_counted<M: bezant_types::Signable<Signer = ReplicaId>>(
         &self,
         counted: Counted,
         vote: &Verified<M>,

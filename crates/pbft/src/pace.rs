@@ -193,7 +193,7 @@ impl Replica {
     /// Rule P-9, after every step.
     pub(crate) fn watch_pace(&mut self, out: &mut Outbox) {
         let allowance = self.allowance_ms();
-        let judges = self.is_active() && self.id() != self.primary() && !self.is_behind();
+        let judges = self.is_active() && self.id() != self.primary() && !self.is_behind() && !self.is_outrun();
         let oldest = if judges { self.pool.oldest_unproposed() } else { None };
         match (self.pace.owed, oldest) {
             (_, None) => self.pace.settle(),

@@ -4,12 +4,17 @@
 //! bytes per client: a client that floods fills its own share and nobody else's (hazard 81). And a primary takes from
 //! the clients in turn: were it first come, first served, clients who flood it and nobody else would make every other
 //! client's request wait behind theirs until the backups lose patience with it.
+//!
+//! What waits is owed by the primary, so nothing may wait that can never be executed: a client that signs two requests
+//! under one number, and sends them to different replicas, would have honest primaries accused by those that wait for
+//! the other one (hazard 72). With a request everything leaves that its execution makes void: what has the same number,
+//! and what lies a multiple of the client's window below it (rule P-1).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use bezant_types::{AccountId, Digest, Moment, Request};
+use bezant_types::{AccountId, Digest, Moment, Request, RequestNumber};
 
 use crate::ignored::Ignored;
 
@@ -25,8 +30,10 @@ struct Waiting {
 }
 
 /// The waiting requests in order of arrival.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pool {
+    /// How many request numbers of a client the ledger remembers.
+    window: u64,
     waiting: BTreeMap<Digest, Waiting>,
     order: BTreeMap<u64, Digest>,
     unproposed: BTreeSet<u64>,
@@ -35,10 +42,27 @@ pub(crate) struct Pool {
     /// The client that was served last.
     served: Option<AccountId>,
     bytes: BTreeMap<AccountId, usize>,
+    /// Which requests wait under which number, by client and place in its window.
+    by_number: BTreeSet<(AccountId, u64, RequestNumber, Digest)>,
     next_arrival: u64,
 }
 
 impl Pool {
+    /// Nothing waits. `window` is the genesis' `client_window`.
+    pub(crate) fn new(window: u32) -> Self {
+        Self {
+            window: window.max(1).into(),
+            waiting: BTreeMap::new(),
+            order: BTreeMap::new(),
+            unproposed: BTreeSet::new(),
+            by_client: BTreeMap::new(),
+            served: None,
+            bytes: BTreeMap::new(),
+            by_number: BTreeSet::new(),
+            next_arrival: 0,
+        }
+    }
+
     /// Lets a request wait.
     pub(crate) fn admit(&mut self, now: Moment, request: Request) -> Result<(), Ignored> {
         let digest = request.digest();
@@ -55,6 +79,7 @@ impl Pool {
         self.order.insert(arrival, digest);
         self.unproposed.insert(arrival);
         self.by_client.entry(request.client()).or_default().insert(arrival);
+        self.by_number.insert(self.number_of(&request, digest));
         self.waiting.insert(digest, Waiting { request, arrival, since: now });
         Ok(())
     }
@@ -63,9 +88,23 @@ impl Pool {
         self.waiting.get(digest).map(|waiting| &waiting.request)
     }
 
-    /// Drops a request that was executed.
-    pub(crate) fn remove(&mut self, digest: &Digest) {
+    /// A request of this number was executed: it waits no more, nor does what the ledger now refuses because of it.
+    pub(crate) fn spend(&mut self, client: AccountId, number: RequestNumber) {
+        let slot = number.get() % self.window;
+        let least = (client, slot, RequestNumber::new(0), Digest::new([0; 32]));
+        let from = self.by_number.range(least..);
+        let spent = from.take_while(|(of, at, theirs, _)| (*of, *at) == (client, slot) && *theirs <= number);
+        let digests: Vec<_> = spent.map(|(.., digest)| *digest).collect();
+        digests.iter().for_each(|digest| self.remove(digest));
+    }
+
+    fn number_of(&self, request: &Request, digest: Digest) -> (AccountId, u64, RequestNumber, Digest) {
+        (request.client(), request.number().get() % self.window, request.number(), digest)
+    }
+
+    fn remove(&mut self, digest: &Digest) {
         let Some(Waiting { request, arrival, .. }) = self.waiting.remove(digest) else { return };
+        self.by_number.remove(&self.number_of(&request, *digest));
         self.order.remove(&arrival);
         self.place(request.client(), arrival);
         if let Some(bytes) = self.bytes.get_mut(&request.client()) {
@@ -175,7 +214,8 @@ impl Pool {
 
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self { next_arrival: self.next_arrival, ..Self::default() };
+        let (window, next_arrival) = (self.window, self.next_arrival);
+        *self = Self { window, next_arrival, ..Self::new(1) };
     }
 
     /// How many requests wait.

@@ -22,6 +22,9 @@ pub enum Input {
     Start,
     /// Requests from clients, verified, that the ledger has not executed.
     Submit(Vec<Request>),
+    /// Requests from peers, verified, that the ledger has executed or never will, because their numbers are spent
+    /// (rule P-1). They are bodies for the slots that lack them, and wait for nothing.
+    Bodies(Vec<Request>),
     /// A verified message from the network, or one's own coming back.
     Message(Message),
     /// A peer's connection came up: it may have missed something.

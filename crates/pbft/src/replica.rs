@@ -170,6 +170,7 @@ impl Engine for Replica {
 impl Replica {
     /// A replica at the start of its network: view 0, nothing executed.
     pub fn new(config: Config) -> Self {
+        let pool = Pool::new(config.parameters().client_window);
         Self {
             config,
             view: View::ZERO,
@@ -191,7 +192,7 @@ impl Replica {
             slots: BTreeMap::new(),
             recent: BTreeMap::new(),
             placed: BTreeMap::new(),
-            pool: Pool::default(),
+            pool,
             next: SequenceNumber::ZERO.next(),
             replayed: SequenceNumber::ZERO,
             delivered: SequenceNumber::ZERO,
@@ -207,6 +208,7 @@ impl Replica {
         match input {
             Input::Start => self.on_start(out),
             Input::Submit(requests) => requests.into_iter().for_each(|request| self.on_request(request, out)),
+            Input::Bodies(requests) => requests.iter().for_each(|request| self.supply(request, out)),
             Input::Message(message) => self.on_message(now.wall, message, out),
             Input::Connected(peer) => self.on_connected(peer, out),
             Input::Timeout(timer) => self.on_timeout(now.wall, timer, out),
@@ -289,6 +291,12 @@ impl Replica {
     /// Whether the group is ahead. Whoever is behind cannot tell a slow primary from its own delay; the others can.
     pub(crate) fn is_behind(&self) -> bool {
         self.ahead.is_some() || self.fetching.is_fetching_state() || self.executed < self.replayed
+    }
+
+    /// Whether somebody honest votes for what lies above this replica's window. Whatever such a one proposes is refused
+    /// here, so nothing can be said about its pace.
+    pub(crate) fn is_outrun(&self) -> bool {
+        self.count_beyond(self.high()) >= self.config.committee().weak_quorum()
     }
 
     /// Whether this replica follows its view's primary and has a vote.

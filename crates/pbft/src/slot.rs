@@ -87,10 +87,6 @@ impl Payload {
         self.missing.keys().copied()
     }
 
-    pub(crate) fn lacks(&self, digest: &Digest) -> bool {
-        self.missing.contains_key(digest)
-    }
-
     /// All bodies in order, if none is missing.
     pub(crate) fn complete(&self) -> Option<Vec<Request>> {
         if self.is_complete() { self.bodies.iter().cloned().collect() } else { None }

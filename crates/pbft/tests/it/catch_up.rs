@@ -200,6 +200,43 @@ fn help_is_rationed() {
     assert_eq!(again, 1, "in the next interval it is helped again");
 }
 
+/// Hazard 70: nor does it help to claim that one's window moves.
+#[test]
+fn whoever_says_that_its_window_moves_is_helped_a_few_times() {
+    let (mut w, m, _, batch) = lone();
+    w.tell(1, &m.decided(0, 1, &batch, &[0, 2, 3]));
+    w.run(60);
+    w.sent = Some(vec![]);
+    w.links.delay = (1, 1);
+    for stable in 0..20 {
+        w.transmit(2, 1, &m.status(2, 0, Standing::Normal, stable, 0));
+    }
+    w.run(2);
+    let helped = answers(&mut w, 2).iter().filter(|packet| matches!(packet, Packet::Decided(_))).count();
+    assert_eq!(helped, 4);
+}
+
+/// Hazard 18: what was refused above the window is asked for as soon as that moves, and repeated then although the
+/// asker does not stand still.
+#[test]
+fn what_was_refused_above_the_window_is_had_again_when_that_moves() {
+    let parameters = Parameters {
+        status_interval_ms: 10_000,
+        request_timeout_ms: 40_000,
+        max_view_change_timeout_ms: 40_000,
+        ..small()
+    };
+    let mut w = World::new(4, parameters, 45);
+    w.links.delay = (1, 1);
+    w.delay(|_, to, packet| if to >= 2 && matches!(packet, Packet::Checkpoint(_)) { 60 } else { 0 });
+    for _ in 0..60 {
+        w.ask(0);
+    }
+    w.finish_within(2_000);
+    assert!(w.ignored.iter().any(|(node, _, reason)| *node >= 2 && *reason == Ignored::AboveWindow));
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0));
+}
+
 /// A peer that moves by itself is not sent what it is about to get anyway.
 #[test]
 fn only_who_stands_still_is_helped_with_blocks() {

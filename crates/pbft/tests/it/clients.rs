@@ -16,6 +16,11 @@ impl World {
         let request = Request::new(verified, self.members.genesis.parameters()).expect("within the limits");
         self.input(node, Input::Submit(vec![request]));
     }
+
+    /// How many requests the primary owes to this replica.
+    fn waiting(&self, node: u16) -> usize {
+        self.node(node).replica.as_ref().map(|replica| replica.report().waiting).expect("it is up")
+    }
 }
 
 /// Rule P-8: what reached only backups is passed on in time, all of it, and the primary keeps its view.
@@ -125,6 +130,58 @@ fn of_two_requests_under_one_number_one_is_executed() {
     assert!(w.replicas().into_iter().all(|node| w.view(node) == 0), "and nobody is blamed for it");
 }
 
+/// Hazard 72: whoever waits for the other one waits no more, and blames nobody.
+#[test]
+fn the_loser_of_two_requests_under_one_number_is_owed_by_nobody() {
+    let mut w = World::new(4, small(), 59);
+    for number in 1..=10 {
+        let (a, b) = (w.members.bundle(1, number, "a"), w.members.bundle(1, number, "b"));
+        for node in w.replicas() {
+            w.send_request(1, node, if node < 2 { &a } else { &b });
+        }
+        w.run(1_000);
+    }
+    w.converge();
+    assert_eq!(w.executed(0), 10);
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0), "an honest primary keeps its view");
+    assert!(w.replicas().into_iter().all(|node| w.waiting(node) == 0));
+}
+
+/// Hazard 73: an old number that comes late is void in the same way.
+#[test]
+fn what_has_left_its_clients_window_is_owed_by_nobody() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let window = u64::from(small().client_window);
+    let (old, last) = (m.bundle(0, 1, "old"), m.bundle(0, 1 + window, "last"));
+    let others =
+        [m.bundle(0, 2, "another place"), m.bundle(0, 1 + 2 * window, "a later one"), m.bundle(1, 1, "not its")];
+    others.iter().chain([&old, &last]).for_each(|bundle| w.give(2, bundle));
+    assert_eq!(w.waiting(2), 5);
+    let batch = m.batch(w.now, std::slice::from_ref(&last));
+    w.tell(2, &m.decided(0, 1, &batch, &[0, 1, 3]));
+    assert_eq!(w.waiting(2), 3, "the others wait on");
+}
+
+/// Rule P-1: a primary may order again what was executed. Its body fills the slot, and is owed by nobody, whatever
+/// becomes of the slot.
+#[test]
+fn the_body_of_what_was_executed_fills_a_slot_and_does_not_wait() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let bundle = m.bundle(0, 1, "x");
+    w.give(2, &bundle);
+    w.tell(2, &m.decided(0, 1, &m.batch(w.now, std::slice::from_ref(&bundle)), &[0, 1, 3]));
+    // Another one under its number, which this replica has never seen.
+    let other = m.bundle(0, 1, "y");
+    let again = m.batch(w.now, std::slice::from_ref(&other));
+    w.tell(2, &m.pre_prepare(0, 2, &again));
+    assert_eq!(w.prepared(2, 0, 2), None, "the body is not here");
+    w.tell(2, &Packet::Requests(vec![other]));
+    assert_eq!(w.prepared(2, 0, 2), Some(again.digest()));
+    assert_eq!(w.waiting(2), 0);
+}
+
 /// Hazard 81: a client that floods fills its own share. It is told, and the others are served meanwhile.
 #[test]
 fn a_client_that_floods_fills_its_own_share_only() {
@@ -135,15 +192,14 @@ fn a_client_that_floods_fills_its_own_share_only() {
         let bundle = w.members.bundle(0, number, &text);
         w.input_request(1, &bundle);
     }
-    let waiting = |w: &World| w.node(1).replica.as_ref().map(|replica| replica.report().waiting).expect("up");
-    assert_eq!(waiting(&w), 31, "32 MiB of requests of a little more than one");
+    assert_eq!(w.waiting(1), 31, "32 MiB of requests of a little more than one");
     let busy = w.ignored.iter().filter(|(.., reason)| *reason == bezant_pbft::ignored::Ignored::ClientQuota).count();
     assert_eq!(busy, 9);
     let other = w.members.bundle(1, 1, "small");
     w.input_request(1, &other);
-    assert_eq!(waiting(&w), 32);
+    assert_eq!(w.waiting(1), 32);
     w.input_request(1, &other);
-    assert_eq!(waiting(&w), 32, "the same request waits once");
+    assert_eq!(w.waiting(1), 32, "the same request waits once");
 }
 
 /// Hazard 81: a primary takes from the clients in turn, so whoever has a lot waiting makes nobody else wait for it.
@@ -207,7 +263,7 @@ fn a_request_that_was_executed_is_not_ordered_again() {
     w.tell(1, &m.decided(0, 1, &batch, &[0, 2, 3]));
     w.run(5);
     w.input_request(1, &bundle);
-    assert_eq!(w.node(1).replica.as_ref().map(|replica| replica.report().waiting), Some(0));
+    assert_eq!(w.waiting(1), 0);
     assert_eq!(w.ignored.last().map(|(.., reason)| *reason), Some(bezant_pbft::ignored::Ignored::Duplicate));
 }
 

@@ -339,6 +339,8 @@ fn a_request_that_is_ordered_twice_is_executed_once() {
     for (sequence, one) in [(1, &bundle), (2, &bundle), (3, &twin)] {
         let batch = m.batch(w.now, std::slice::from_ref(one));
         assert_eq!(w.told(1, &m.pre_prepare(0, sequence, &batch)), None);
+        // What was executed is kept, and what it made void is not: whoever orders it brings it.
+        w.tell(1, &Packet::Requests(vec![one.clone()]));
         w.tell(1, &m.prepare(2, 0, sequence, batch.digest()));
         [0, 2].iter().for_each(|voter| w.tell(1, &m.commit(*voter, 0, sequence, batch.digest())));
     }

@@ -1,5 +1,6 @@
 //! Rule P-9: the primary is watched for its pace, and nobody else can make it look slow. Hazards 44 and 45.
 
+use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::Batch;
 use bezant_pbft::packet::Packet;
 use bezant_types::genesis::Parameters;
@@ -161,6 +162,44 @@ fn a_primary_that_orders_one_request_at_a_time_is_replaced() {
     }
     assert!(w.word(2, Kind::ViewChange, 1, 0).is_some(), "an open backlog of full batches");
     assert!(w.now - begun < 2 * TIMEOUT, "long before the oldest would have been the watched one: {}", w.now - begun);
+}
+
+/// Hazard 18: whoever learns late of checkpoints refuses honest proposals, and must not count them as missing.
+#[test]
+fn late_checkpoints_do_not_make_an_honest_primary_look_slow() {
+    let parameters = Parameters { window: 8, ..small() };
+    let mut w = World::new(4, parameters, 309);
+    w.delay(|_, to, packet| if [1, 2].contains(&to) && matches!(packet, Packet::Checkpoint(_)) { 40 } else { 0 });
+    w.served_in(4_000);
+    assert!(w.ignored.iter().any(|(.., reason)| *reason == Ignored::AboveWindow));
+    assert_eq!(w.views(), [0; 4]);
+}
+
+/// That somebody is ahead is believed when f + 1 say so: the primary alone cannot excuse itself by proposals that nobody
+/// can accept.
+#[test]
+fn proposals_above_the_window_excuse_nobody() {
+    for (voters, excused) in [(&[0][..], false), (&[0, 3], true)] {
+        let mut w = World::among_puppets(2);
+        let m = w.members.clone();
+        let seal = |time: u64| Batch::Seal { timestamp: m.batch(time, &[]).timestamp() };
+        // The group has learnt how fast it is.
+        for sequence in 1..=3 {
+            let batch = seal(w.now);
+            w.transmit(0, 2, &m.pre_prepare(0, sequence, &batch));
+            w.run(6);
+            w.tell(2, &m.decided(0, sequence, &batch, &[0, 1, 3]));
+        }
+        w.give(2, &m.bundle(0, 1, "x"));
+        for voter in voters {
+            let batch = seal(w.now);
+            let above =
+                if *voter == 0 { m.pre_prepare(0, 13, &batch) } else { m.prepare(*voter, 0, 13, batch.digest()) };
+            assert_eq!(w.told(2, &above), Some(Ignored::AboveWindow));
+        }
+        w.run(300);
+        assert_eq!(w.word(2, Kind::ViewChange, 1, 0).is_some(), !excused, "{voters:?}");
+    }
 }
 
 /// A backlog is no debt: whoever proposes full batches works as fast as it can.

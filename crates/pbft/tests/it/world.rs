@@ -399,8 +399,9 @@ impl World {
         }
         match packet.verify(&self.members.keyring, self.members.genesis.parameters()) {
             Ok(Message::Requests(requests)) => {
-                let new = requests.into_iter().filter(|one| !self.was_executed(to, one)).collect();
+                let (executed, new) = requests.into_iter().partition(|one| self.was_executed(to, one));
                 self.input(to, Input::Message(Message::Requests(new)));
+                self.input(to, Input::Bodies(executed));
             }
             Ok(message) => self.input(to, Input::Message(message)),
             Err(rejected) => self.note(|| format!("{to}: turned away: {rejected}")),
@@ -408,8 +409,7 @@ impl World {
     }
 
     fn was_executed(&self, node: u16, request: &Request) -> bool {
-        let lacks = self.node(node).replica.as_ref().is_some_and(|replica| replica.lacks(&request.digest()));
-        !lacks && self.node(node).ledger.outcome(request.client(), request.number()).is_some()
+        self.node(node).ledger.outcome(request.client(), request.number()).is_some()
     }
 
     fn wake_executor(&mut self, node: u16) {
