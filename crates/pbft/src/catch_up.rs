@@ -239,6 +239,7 @@ impl Replica {
                 slot.committed = Some(certificate);
                 slot.keep(payload);
                 debug_assert!(slot.payload(&digest).is_some());
+                self.examine_signers(sequence, out);
                 self.deliver(out);
             }
             Err(Refused::Ignored(reason)) => out.ignore(None, reason),

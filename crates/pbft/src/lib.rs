@@ -122,7 +122,8 @@
 //! 10. **Retransmission by status.** The paper assumes it. A replica says where it stands; whoever is ahead sends what
 //!     it lacks, rationed. Commit certificates are kept for that, and suffice to learn a block in any phase.
 //! 11. **A vote that contradicts a vote is evidence**, kept with both signatures; a primary that proposes twice is left
-//!     at once.
+//!     at once. A backup that prepares something else than was proposed here is shown the proposal, so that of two
+//!     stories each side hears the other (`scrutiny.rs`).
 //! 12. **No tentative execution, no read-only optimisation.** Reads are ordered.
 //! 13. **Timestamps.** A batch is dated by its primary; backups judge the date once, when it is new, within a bound
 //!     that must cover honest clocks' skew. The ledger's time never goes back, so a primary can at most hurry it by
@@ -154,6 +155,7 @@ mod ready;
 pub mod record;
 mod replica;
 mod restart;
+mod scrutiny;
 mod slot;
 mod view_change;
 

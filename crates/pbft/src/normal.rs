@@ -115,6 +115,8 @@ impl Replica {
             Some(payload) => slot.keep(payload),
             None => slot.want(digest, [signer]),
         }
+        self.examine(sequence, signer, out);
+        self.confront_all(sequence, out);
         if signer != self.id() && self.plan.get(sequence).is_none() {
             self.judge_proposal(sequence, out);
         }
@@ -227,7 +229,11 @@ impl Replica {
             let known = self.slots.get(&sequence).and_then(|slot| slot.proposal);
             let Vote { digest, signature, .. } = known.expect("a contradiction contradicts something");
             let first = Signed { signer: vote.signer(), message: PrePrepare { view, sequence, digest }, signature };
+            self.expose(&first, vote, out);
             out.effect(Effect::Accuse(vote.signer(), Evidence::PrePrepares(Pair::of(first, vote))));
+        }
+        if reason == Ignored::DecidedOtherwise {
+            self.examine_refused(vote, out);
         }
         let dishonest = matches!(
             reason,
@@ -303,6 +309,8 @@ impl Replica {
             Evidence::Prepares(Pair::of(Signed { signer: vote.signer(), message, signature: known.signature }, &vote))
         };
         if self.was_counted(counted, &vote, evidence, out) {
+            self.examine(sequence, vote.signer(), out);
+            self.confront(sequence, vote.signer(), out);
             self.advance_slot(sequence, out);
         }
     }
@@ -321,6 +329,8 @@ impl Replica {
             Evidence::Commits(Pair::of(Signed { signer: vote.signer(), message, signature: known.signature }, &vote))
         };
         if self.was_counted(counted, &vote, evidence, out) {
+            self.examine(sequence, vote.signer(), out);
+            self.examine_commits(sequence, vote.signer(), out);
             self.decide(*vote.message(), out);
         }
     }

@@ -52,6 +52,11 @@ impl Tally {
             .map(|(voter, vote)| (*voter, vote.signature))
     }
 
+    /// The vote of a member.
+    pub(crate) fn of(&self, voter: ReplicaId) -> Option<Vote> {
+        self.0.get(&voter).copied()
+    }
+
     fn forget_before(&mut self, view: View) {
         self.0.retain(|_, vote| vote.view >= view);
     }

@@ -44,7 +44,7 @@
 //!
 //! | hazard | test, or why it cannot happen here |
 //! |---|---|
-//! | 1 | `view_change::an_equivocating_primary_splits_nobody_and_is_replaced`, `normal::a_backup_does_not_prepare_two_digests_for_one_sequence_number`, `campaign` |
+//! | 1 | `scrutiny`, `view_change::an_equivocating_primary_splits_nobody_and_is_replaced`, `normal::a_backup_does_not_prepare_two_digests_for_one_sequence_number`, `campaign` |
 //! | 2, 3 | `normal::prepares_count_once_each_and_for_their_own_batch_only`, `normal::commits_count_once_each_and_a_quorum_of_them_decides`, `checkpoints::a_checkpoint_is_stable_with_a_quorum_of_equal_and_distinct_vouchers` |
 //! | 4 | `normal::the_primarys_prepare_is_refused_and_does_not_count` |
 //! | 5 | `normal::a_slot_commits_in_whatever_order_its_messages_arrive` |
@@ -137,6 +137,7 @@ mod oracle;
 mod pace;
 mod restart;
 mod script;
+mod scrutiny;
 mod traitors;
 mod view_change;
 mod world;

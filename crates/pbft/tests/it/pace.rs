@@ -175,8 +175,8 @@ fn late_checkpoints_do_not_make_an_honest_primary_look_slow() {
     assert_eq!(w.views(), [0; 4]);
 }
 
-/// That somebody is ahead is believed when f + 1 say so: the primary alone cannot excuse itself by proposals that nobody
-/// can accept.
+/// That somebody is ahead is believed when f + 1 say so: the primary alone cannot excuse itself by proposals that
+/// nobody can accept.
 #[test]
 fn proposals_above_the_window_excuse_nobody() {
     for (voters, excused) in [(&[0][..], false), (&[0, 3], true)] {
