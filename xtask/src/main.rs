@@ -4,10 +4,12 @@
 //! * `cargo xtask reflow` breaks comments and prose at 120 columns.
 //! * `cargo xtask licences` holds every dependency against `deny.toml`.
 //! * `cargo xtask mutants` makes deliberate mistakes on a copy of the tree, and says what notices them.
+//! * `cargo xtask defences` measures what adversaries cost with the defences against them and without.
 //! * `cargo xtask gate` runs everything that continuous integration checks, in its order, with timings.
 
 use std::process::ExitCode;
 
+mod defences;
 mod gate;
 mod licences;
 mod mutants;
@@ -25,6 +27,8 @@ usage: cargo xtask <command>
              breaks comments and prose at 120 columns, where a line is longer
   mutants [NAME...]
              makes each deliberate mistake in `mutants/` on a copy, and says what notices it
+  defences [ADVERSARY...]
+             what adversaries cost with the defences against them and without, as a table
   licences   licences and sources of all dependencies, against deny.toml
   gate       all that continuous integration checks: format, tidy, clippy, documentation, licences, tests
   gate FROM  the same, from a stage on: fmt, tidy, clippy, doc, licences, test";
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         ["reflow", names @ ..] => reflow::run(names),
         ["licences"] => licences::run(),
         ["mutants", names @ ..] => mutants::run(names),
+        ["defences", names @ ..] => defences::run(names),
         ["gate"] => gate::run(None),
         ["gate", from] => gate::run(Some(from)),
         _ => {

@@ -15,6 +15,9 @@
 //! >>>>
 //! ```
 //!
+//! A mutant that takes a defence away may name adversaries that it is `against:`; `cargo xtask defences` measures what
+//! each costs with the defence and without it.
+//!
 //! A command begins with `sim`, which is `bezant sim`, or with `test`, which is `cargo test`. What is to be replaced
 //! must stand in the file exactly once, so that a mutant cannot quietly stop applying when the code moves on.
 
@@ -27,9 +30,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::tree::root;
 
-struct Mutant {
-    name: String,
-    what: String,
+pub(crate) struct Mutant {
+    pub(crate) name: String,
+    pub(crate) what: String,
+    /// The adversaries that a defence is against, if this takes one away.
+    pub(crate) against: Vec<String>,
     caught_by: Vec<String>,
     changes: Vec<Change>,
 }
@@ -75,12 +80,12 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
 }
 
 /// The tree as git knows it, somewhere else, with a target directory that all mutants share.
-struct Copy {
+pub(crate) struct Copy {
     tree: PathBuf,
 }
 
 impl Copy {
-    fn make() -> Result<Self> {
+    pub(crate) fn make() -> Result<Self> {
         let tree = root().join("target").join("mutants").join("tree");
         if tree.exists() {
             fs::remove_dir_all(&tree)?;
@@ -95,7 +100,7 @@ impl Copy {
     }
 
     /// Changes the copy, does something, and changes it back.
-    fn with<T>(&self, mutant: &Mutant, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(&self, mutant: &Mutant, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut originals = Vec::new();
         for Change { file, before, after } in &mutant.changes {
             let path = self.tree.join(file);
@@ -124,7 +129,7 @@ impl Copy {
         Ok(None)
     }
 
-    fn run(&self, command: &str) -> Result<Output> {
+    pub(crate) fn run(&self, command: &str) -> Result<Output> {
         let mut words = command.split_whitespace();
         let arguments: Vec<&str> = match words.next() {
             Some("sim") => ["run", "--quiet", "-p", "bezant-cli", "--", "sim"].into_iter().chain(words).collect(),
@@ -143,7 +148,7 @@ impl Copy {
     }
 }
 
-fn read_all(folder: &Path) -> Result<Vec<Mutant>> {
+pub(crate) fn read_all(folder: &Path) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
     for entry in fs::read_dir(folder).context("the folder `mutants`")? {
         let path = entry?.path();
@@ -158,12 +163,20 @@ fn read_all(folder: &Path) -> Result<Vec<Mutant>> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Mutant> {
-    let mut mutant = Mutant { name: name.to_owned(), what: String::new(), caught_by: Vec::new(), changes: Vec::new() };
+    let mut mutant = Mutant {
+        name: name.to_owned(),
+        what: String::new(),
+        against: Vec::new(),
+        caught_by: Vec::new(),
+        changes: Vec::new(),
+    };
     let mut file = None;
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(what) = line.strip_prefix("# ") {
             mutant.what = format!("{} {what}", mutant.what).trim().to_owned();
+        } else if let Some(adversary) = line.strip_prefix("against: ") {
+            mutant.against.push(adversary.trim().to_owned());
         } else if let Some(command) = line.strip_prefix("caught-by: ") {
             mutant.caught_by.push(command.trim().to_owned());
         } else if let Some(name) = line.strip_prefix("file: ") {
@@ -191,7 +204,7 @@ fn reason(output: &Output) -> String {
     text.lines().find(telling).unwrap_or("it failed").trim().chars().take(160).collect()
 }
 
-fn tail(output: &Output) -> String {
+pub(crate) fn tail(output: &Output) -> String {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();

@@ -30,6 +30,7 @@ fn run_with(scenario: &Scenario, trace: Trace) -> Report {
         asked: 0,
         answered: 0,
         longest_wait_us: 0,
+        longest_unanswered_us: 0,
         view: 0,
         accused: Vec::new(),
         height: 0,

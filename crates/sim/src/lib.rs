@@ -8,6 +8,7 @@ pub mod adversary;
 pub mod campaign;
 mod clientele;
 pub mod clock;
+pub mod cost;
 pub mod dice;
 pub mod draw;
 pub mod exhaustive;

@@ -97,6 +97,8 @@ pub struct Report {
     pub answered: u64,
     /// The longest that anybody waited for an answer, in microseconds.
     pub longest_wait_us: u64,
+    /// The longest that anybody waits at the end for an answer that has not come, in microseconds.
+    pub longest_unanswered_us: u64,
     /// The highest view that an honest replica entered.
     pub view: u64,
     /// Who was accused by whom.
@@ -237,6 +239,7 @@ impl World {
         }
         self.now = self.now.max(end);
         self.judge_end();
+        let longest_unanswered_us = self.asked_at.values().map(|asked| self.now - asked).max().unwrap_or_default();
         let sum = |count: fn(&Asker) -> u64| self.clients.iter().map(count).sum();
         Report {
             asked: sum(|one| one.asked),
@@ -244,6 +247,7 @@ impl World {
             failure: self.failure,
             events: self.events,
             longest_wait_us: self.longest_wait_us,
+            longest_unanswered_us,
             view: self.view,
             accused: self.accused,
             height: self.height,

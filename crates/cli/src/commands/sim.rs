@@ -19,6 +19,7 @@ use self::searches::Searches;
 use crate::print::{self, Style, StyleArguments};
 use crate::text;
 
+mod costs;
 mod searches;
 
 /// Run simulated worlds: real replicas, a simulated network, disks, clocks, and members that lie
@@ -32,6 +33,7 @@ Examples:
   bezant sim --exhaustive --corrupted 0 --views 2     every order of what can happen in a small world
   bezant sim --twins --rounds 2                       every partition of machines, two of which share a key
   bezant sim --byzzfuzz --seeds 1000                  small faults in the first protocol rounds
+  bezant sim cost slow censoring                      what these adversaries cost the honest clients
   bezant sim list                                     faults, adversaries, oracles
 
 The same seed and version give the same world, byte for byte. The exit status is 0 only if no world failed.")]
@@ -91,6 +93,7 @@ enum What {
     /// What there is: families of faults, adversaries, corrupted clients, oracles
     #[command(after_help = "Example:\n  bezant sim list")]
     List,
+    Cost(costs::Costs),
 }
 
 /// What came of one world.
@@ -125,12 +128,16 @@ struct Total {
 
 impl Sim {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        if let Some(What::List) = self.what {
-            print::line(&list())?;
-            return Ok(ExitCode::SUCCESS);
-        }
         // An assertion that fails in a world is that world's failure, and is reported with it.
         std::panic::set_hook(Box::new(|_| {}));
+        match &self.what {
+            Some(What::List) => {
+                print::line(&list())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(What::Cost(costs)) => return costs.run(),
+            None => {}
+        }
         if let Some(path) = &self.script {
             let scenario = read(path)?;
             return self.one(&scenario);

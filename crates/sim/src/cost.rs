@@ -1,0 +1,181 @@
+//! What an adversary costs a group that does everything right: the same group, clients, network and seeds, with it and
+//! without it.
+//!
+//! The corrupted member is the one that can do most ([`Setting`]). The network is fair and as wide as a good line
+//! ([`LINE`]), or a flood would cost nothing; the clients ask again a little after each answer, so that what they get
+//! in a given time falls as answers come later. What is counted is what the honest clients see: their answers, and the
+//! longest that one of them waited. Messages cost their time on the line and syncs theirs on the disk; processors cost
+//! nothing, so work that an adversary makes others do is seen by its bytes only.
+
+use std::ops::Range;
+
+use crate::campaign::run;
+use crate::scenario::{Damage, Flow, Kind, Scenario, Span, Step, Weather};
+use crate::world::Failure;
+use crate::{adversary, adversary::client};
+
+/// How many bytes each link carries in a second.
+const LINE: u64 = 4 << 20;
+/// How many honest clients ask.
+const CLIENTS: usize = 4;
+/// How long they rest between an answer and the next request, in the mean.
+const PAUSE: Span = Span::millis(50);
+
+/// Who is corrupted.
+#[derive(Clone, Copy, Debug)]
+pub enum Foe {
+    /// A member.
+    Member(adversary::Kind),
+    /// A member whose key two honest machines hold.
+    Twins,
+    /// A client.
+    Client(client::Kind),
+}
+
+/// What a group did for its clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Requests of honest clients that were answered.
+    pub answered: u64,
+    /// The longest that one of them waited, answered or not, in microseconds.
+    pub longest_wait_us: u64,
+    /// The highest view in any of the worlds.
+    pub view: u64,
+    /// In how many worlds somebody was accused.
+    pub accusing: u64,
+    /// What went wrong that must not, by seed.
+    pub failures: Vec<(u64, Failure)>,
+}
+
+impl Foe {
+    /// Everybody there is.
+    pub fn all() -> Vec<Self> {
+        let members = adversary::all().iter().copied().map(Self::Member);
+        let clients = client::all().iter().copied().map(Self::Client);
+        members.chain([Self::Twins]).chain(clients).collect()
+    }
+
+    /// By what people type.
+    ///
+    /// # Errors
+    /// Who there is.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let all = Self::all();
+        let names: Vec<_> = all.iter().map(Self::name).collect();
+        let unknown = || format!("there is no adversary {name:?}: choose one of {}", names.join(", "));
+        all.iter().find(|foe| foe.name() == name).copied().ok_or_else(unknown)
+    }
+
+    /// What people type.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Member(kind) => kind.name,
+            Self::Twins => "twins",
+            Self::Client(kind) => kind.name,
+        }
+    }
+}
+
+/// What the group is doing meanwhile, so that there is something to do harm to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Setting {
+    /// It works. Replica 0, the first primary, is corrupted.
+    Work,
+    /// The network loses the first primary's proposals for a while, so another view begins: replica 1 opens it, and is
+    /// corrupted.
+    NewView,
+    /// Replica 3 was away and fetches the state from the others. Replica 0 is corrupted.
+    Transfer,
+}
+
+impl Setting {
+    /// Where this foe does its harm.
+    pub fn of(foe: Foe) -> Self {
+        match foe.name() {
+            "equivocating-new-view" | "forged-certificates" | "stale-certificates" => Self::NewView,
+            "poisoned-transfer" => Self::Transfer,
+            _ => Self::Work,
+        }
+    }
+
+    /// What is going on, in a few words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Work => "nobody",
+            Self::NewView => "nobody, in a view change",
+            Self::Transfer => "nobody, in a state transfer",
+        }
+    }
+}
+
+/// The world of one seed.
+pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Scenario {
+    let network = Weather { bandwidth: Some(LINE), ..Weather::FAIR };
+    let mut scenario = Scenario { pause: Some(PAUSE), network, ..Scenario::quiet(seed, 4, CLIENTS, time) };
+    let corrupted = if setting == Setting::NewView { 1 } else { 0 };
+    match foe {
+        None => {}
+        Some(Foe::Member(kind)) => scenario.traitors.push((corrupted, kind.name.to_owned())),
+        Some(Foe::Twins) => scenario.twins.push(corrupted),
+        Some(Foe::Client(kind)) => scenario.corrupted_clients.push(kind.name.to_owned()),
+    }
+    let (begin, end) = (Span::millis(1_000), Span::millis(8_000));
+    scenario.steps = match setting {
+        Setting::Work => Vec::new(),
+        Setting::NewView => {
+            let proposals = Flow { kinds: vec![Kind::PrePrepare], from: vec![0], to: Vec::new() };
+            vec![(begin, Step::Lose(proposals)), (end, Step::Heal)]
+        }
+        Setting::Transfer => vec![(begin, Step::Crash(3, Damage::Keeps)), (end, Step::Restart(3))],
+    };
+    scenario
+}
+
+/// Runs the worlds of these seeds.
+pub fn measure(setting: Setting, foe: Option<Foe>, seeds: Range<u64>, time: Span) -> Cost {
+    let mut cost = Cost::default();
+    for seed in seeds {
+        let report = run(&scenario(setting, foe, seed, time), false);
+        cost.answered += report.answered;
+        cost.longest_wait_us = cost.longest_wait_us.max(report.longest_wait_us).max(report.longest_unanswered_us);
+        cost.view = cost.view.max(report.view);
+        cost.accusing += u64::from(!report.accused.is_empty());
+        cost.failures.extend(report.failure.map(|(_, failure)| (seed, failure)));
+    }
+    cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_name_and_a_scenario_that_can_be_written_down() {
+        for foe in Foe::all() {
+            assert_eq!(Foe::named(foe.name()).map(|one| one.name()), Ok(foe.name()));
+            let scenario = scenario(Setting::of(foe), Some(foe), 1, Span::millis(2_000));
+            assert_eq!(scenario.to_string().parse(), Ok(scenario));
+        }
+        assert!(Foe::named("polite").unwrap_err().contains("twins"));
+    }
+
+    #[test]
+    fn a_silent_primary_costs_a_timeout_and_nothing_after_it() {
+        let time = Span::millis(10_000);
+        let (without, with) =
+            (measure(Setting::Work, None, 0..1, time), measure(Setting::Work, Foe::named("silent").ok(), 0..1, time));
+        assert_eq!((without.view, without.failures.len()), (0, 0));
+        assert!(without.longest_wait_us < 100_000, "{without:?}");
+        assert_eq!((with.view, with.failures.len()), (1, 0));
+        assert!((1_000_000..4_000_000).contains(&with.longest_wait_us), "{with:?}");
+        assert!(with.answered * 10 > without.answered * 6, "{} of {}", with.answered, without.answered);
+    }
+
+    #[test]
+    fn who_is_not_answered_to_the_end_is_not_left_out() {
+        let mut lonely = scenario(Setting::Work, None, 0, Span::millis(3_000));
+        lonely.steps = [0, 1].map(|one| (Span::millis(1_000), Step::Crash(one, Damage::Keeps))).to_vec();
+        let report = run(&lonely, false);
+        assert!(report.longest_unanswered_us > 1_500_000, "{}", report.longest_unanswered_us);
+    }
+}
