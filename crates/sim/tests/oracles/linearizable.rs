@@ -223,3 +223,129 @@ fn a_long_history_is_judged_quickly() {
     history.does(1, get("sum 0"), value("1"));
     history.is_not_linearizable();
 }
+
+/// What goes wrong in a crowd.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Nothing,
+    /// A read of an entry is answered with what the entry held long before.
+    OldValue,
+    /// Money that nobody paid is seen.
+    Money,
+}
+
+/// Thousands of requests, thirty at once, which are executed in another order than they were asked in. Each is about an
+/// entry and about money, so that no group is smaller than the whole.
+fn crowd(blocks_are_shown: bool, wrong: Wrong) -> History {
+    const ROUNDS: i64 = 100;
+    const PAIRS: i64 = 15;
+    let (rich, poor) = (client_key(0).account(), client_key(1).account());
+    let pay = |to, amount| Operation::Transfer { to, amount: Amount::new(amount) };
+    let mut history = History::new();
+    for round in 1..=ROUNDS {
+        // In the block the last comes first, and each reader behind the writer that was asked before it.
+        let mut requests = Vec::new();
+        for pair in 0..PAIRS {
+            let key = format!("k{pair}");
+            let paid = (PAIRS - pair).unsigned_abs();
+            let old = wrong == Wrong::OldValue && (round, pair) == (ROUNDS / 2, 7);
+            let made = wrong == Wrong::Money && (round, pair) == (ROUNDS / 2, 7);
+            let seen = Answer::Value(Some((if old { round - 5 } else { round }).to_string().into_bytes()));
+            let balance = Answer::Balance(Amount::new(if made { 1_000 } else { paid }));
+            let writes = (0, [add(&key, 1), pay(poor, 1)], [Answer::Integer(round), Answer::Done]);
+            let reads = (1, [get(&key), Operation::Balance { account: poor }], [seen, balance]);
+            for (client, operations, answers) in [writes, reads] {
+                history.numbers += 1;
+                let number = RequestNumber::new(history.numbers);
+                let bundle = Bundle { number, transactions: operations.map(Transaction::single).to_vec() };
+                let request = signed_request(client, client, bundle);
+                history.trial.asks(client, &request);
+                requests.push((client, request, Outcome::Executed(answers.map(|one| Ok(vec![one])).to_vec())));
+            }
+        }
+        let order: Vec<_> = requests.chunks(2).rev().flatten().map(|(_, request, _)| request.clone()).collect();
+        if blocks_are_shown {
+            history.trial.accepts(delivered(0, &block(2 * round.unsigned_abs(), &order)));
+        }
+        for (client, request, told) in &requests {
+            history.told(*client, request.number().get(), told);
+        }
+        let back = request(1, history.numbers + 1, pay(rich, PAIRS.unsigned_abs()));
+        history.numbers += 1;
+        history.trial.asks(1, &back);
+        if blocks_are_shown {
+            history.trial.accepts(delivered(0, &block(2 * round.unsigned_abs() + 1, &[back])));
+        }
+        history.told(1, history.numbers, &outcome(Answer::Done));
+    }
+    history
+}
+
+#[test]
+fn a_crowd_is_judged_by_the_order_of_the_blocks() {
+    crowd(true, Wrong::Nothing).is_linearizable();
+}
+
+#[test]
+fn in_a_crowd_one_old_value_or_one_wrong_balance_is_found() {
+    for blocks_are_shown in [true, false] {
+        crowd(blocks_are_shown, Wrong::OldValue).is_not_linearizable();
+        crowd(blocks_are_shown, Wrong::Money).is_not_linearizable();
+    }
+}
+
+/// Without the blocks there are too many orders to try.
+#[test]
+fn what_was_not_decided_does_not_pass() {
+    crowd(false, Wrong::Nothing).trial.refuses_the_end("undecided");
+}
+
+/// Each entry by itself was read without a fault. That both are written in one step shows in the whole only.
+#[test]
+fn what_is_wrong_in_the_whole_only_is_a_crime() {
+    for (seen, fits) in [(value("1"), true), (Answer::Value(None), false)] {
+        let mut history = History { trial: Trial::of("linearizable"), numbers: 1 };
+        let transactions = vec![Transaction { fee: Amount::ZERO, operations: vec![set("a", "1"), set("b", "1")] }];
+        let bundle = Bundle { number: RequestNumber::new(1), transactions };
+        history.trial.asks(0, &signed_request(0, 0, bundle));
+        history.does(1, get("a"), value("1"));
+        history.does(1, get("b"), seen);
+        history.told(0, 1, &Outcome::Executed(vec![Ok(vec![Answer::Done, Answer::Done])]));
+        if fits { history.is_linearizable() } else { history.is_not_linearizable() }
+    }
+}
+
+/// Blocks are a guess. An order that explains all values is none if it goes against time, and if the blocks' order is
+/// wrong another one may be right.
+#[test]
+fn the_order_of_the_blocks_is_not_believed() {
+    let (writing, reading) = (request(0, 1, set("k", "1")), request(1, 2, get("k")));
+    let order = [reading.clone(), writing.clone()];
+    let nothing = Answer::Value(None);
+    let cases =
+        [(true, nothing.clone(), true), (true, value("1"), true), (false, value("1"), true), (false, nothing, false)];
+    for (overlap, seen, fits) in cases {
+        let mut history = History::new();
+        history.trial.asks(0, &writing);
+        if overlap {
+            history.trial.asks(1, &reading);
+        }
+        history.trial.accepts(delivered(0, &block(1, &order)));
+        history.told(0, 1, &outcome(Answer::Done));
+        if !overlap {
+            history.trial.asks(1, &reading);
+        }
+        history.told(1, 2, &outcome(seen));
+        if fits { history.is_linearizable() } else { history.is_not_linearizable() }
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_its_request_is_a_crime() {
+    for told in [Vec::new(), vec![Ok(Vec::new())], vec![Ok(vec![value("1"), value("1")])]] {
+        let mut history = History::new();
+        let number = history.asks(0, get("k"));
+        history.told(0, number, &Outcome::Executed(told));
+        history.is_not_linearizable();
+    }
+}

@@ -18,7 +18,17 @@ pub(super) enum Thing {
 
 /// What transactions are about.
 pub(super) fn touched(transactions: &[Transaction]) -> Vec<Thing> {
-    let of_operation = |operation: &Operation| match operation {
+    let operations = transactions.iter().flat_map(|one| &one.operations).filter_map(touched_by);
+    let fees = transactions.iter().filter(|one| one.fee != Amount::ZERO).map(|_| Thing::Money);
+    let mut things: Vec<Thing> = operations.chain(fees).collect();
+    things.sort();
+    things.dedup();
+    things
+}
+
+/// What an operation is about.
+pub(super) fn touched_by(operation: &Operation) -> Option<Thing> {
+    match operation {
         Operation::Get { key }
         | Operation::Set { key, .. }
         | Operation::Delete { key }
@@ -33,13 +43,7 @@ pub(super) fn touched(transactions: &[Transaction]) -> Vec<Thing> {
         Operation::Transfer { .. } | Operation::Balance { .. } => Some(Thing::Money),
         // What they answer depends on everything, and is not judged.
         Operation::Size | Operation::Height => None,
-    };
-    let operations = transactions.iter().flat_map(|one| &one.operations).filter_map(of_operation);
-    let fees = transactions.iter().filter(|one| one.fee != Amount::ZERO).map(|_| Thing::Money);
-    let mut things: Vec<Thing> = operations.chain(fees).collect();
-    things.sort();
-    things.dedup();
-    things
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +57,8 @@ struct Entry {
 pub(super) struct Model {
     entries: BTreeMap<Vec<u8>, Entry>,
     balances: BTreeMap<AccountId, u64>,
+    /// If only one account's balance is known: whatever others pay, they have.
+    only: Option<AccountId>,
 }
 
 /// What the model knows of an answer.
@@ -63,7 +69,13 @@ enum Expected {
 
 impl Model {
     pub(super) fn new(balances: BTreeMap<AccountId, u64>) -> Self {
-        Self { entries: BTreeMap::new(), balances }
+        Self { entries: BTreeMap::new(), balances, only: None }
+    }
+
+    /// A copy that knows no other account's balance, and no entries.
+    pub(super) fn of_one_balance(&self, account: AccountId) -> Self {
+        let balances = BTreeMap::from([(account, self.balance(account).units())]);
+        Self { entries: BTreeMap::new(), balances, only: Some(account) }
     }
 
     pub(super) fn fingerprint(&self) -> u64 {
@@ -195,12 +207,20 @@ impl Model {
     }
 
     fn pay(&mut self, from: AccountId, to: AccountId, amount: Amount) -> Result<(), Refusal> {
+        let known = |account| self.only.is_none_or(|only| only == account);
+        let (pays, gains) = (known(from), known(to));
         let balance = self.balance(from);
-        let rest = balance.checked_sub(amount).ok_or(Refusal::Overdraft { balance, needed: amount })?;
+        let rest = balance.checked_sub(amount);
+        if pays && rest.is_none() {
+            return Err(Refusal::Overdraft { balance, needed: amount });
+        }
         if from != to && amount != Amount::ZERO {
-            let sum = self.balance(to).checked_add(amount).ok_or(Refusal::AmountOverflow)?;
-            self.balances.insert(from, rest.units());
-            self.balances.insert(to, sum.units());
+            let sum = self.balance(to).checked_add(amount);
+            if gains && sum.is_none() {
+                return Err(Refusal::AmountOverflow);
+            }
+            self.balances.extend(rest.filter(|_| pays).map(|rest| (from, rest.units())));
+            self.balances.extend(sum.filter(|_| gains).map(|sum| (to, sum.units())));
         }
         Ok(())
     }

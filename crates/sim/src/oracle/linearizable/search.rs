@@ -9,8 +9,17 @@
 //!
 //! When no more answers stand in the list, all is explained. Requests without an answer may still be in it: they were
 //! executed later, or never.
+//!
+//! Two kinds of order need not be tried, because where one of them explains the rest, so does another. Call a request
+//! *ready* if it was asked before the first answer in the list. It may be moved to the front of any order of what is in
+//! the list, and what it overtakes may come after it: none of that was answered before it was asked.
+//! * A ready request that changes nothing and is answered rightly comes next: behind it, all is as it was.
+//! * Of two ready requests of one client that are alike in what they ask and were told, the one answered first comes
+//!   first. In an order with the other one first, they change places; what is between them stays right, for it cannot
+//!   tell them apart, and the place of the one answered first was early enough for both.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use super::Call;
 use super::model::Model;
@@ -22,56 +31,177 @@ struct Event {
     is_call: bool,
 }
 
+/// Why a history is not called linearizable.
+#[derive(Debug)]
+pub(super) enum Unexplained {
+    /// No order explains it. Of so many requests, this is the latest that was reached whose answer does not fit.
+    Never { calls: usize, stuck: Box<Call> },
+    /// There may be an order: so many requests have too many of them.
+    Undecided { calls: usize },
+}
+
+impl fmt::Display for Unexplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never { calls, stuck } => {
+                let Call { client, number, transactions, .. } = &**stuck;
+                write!(
+                    f,
+                    "no single copy could have given these answers: in a group of {calls} requests, none of the orders \
+                     explains what client {} was told about its request {number}: {transactions:?} came to {:?}",
+                    client.0,
+                    stuck.told()
+                )
+            }
+            Self::Undecided { calls } => write!(
+                f,
+                "undecided: the order of the blocks does not explain the answers to a group of {calls} requests, and \
+                 after {MOST_ATTEMPTS} attempts at others neither has one been found nor have all been tried"
+            ),
+        }
+    }
+}
+
 /// Looks for an order.
 ///
 /// # Errors
-/// If there is none: which answer cannot be explained, the latest that was reached.
-pub(super) fn search(calls: &[&Call], first: Model) -> Result<(), String> {
-    let mut list = List::new(calls);
-    let mut model = first;
-    let mut placed: Vec<(usize, Model)> = Vec::new();
-    let mut print = 0u128;
-    let mut tried: HashSet<u128> = HashSet::new();
-    let mut at = list.front();
+/// If there is none, or if it would take too long to know.
+pub(super) fn search(calls: &[&Call], first: Model) -> Result<(), Unexplained> {
+    let mut search = Search::new(calls, first);
+    let mut next = Next::Front;
     let mut farthest = (0, 0);
-    while list.answers > 0 {
-        let Event { request, is_call } = list.events[at];
-        if is_call {
-            let call = calls[request];
-            let told = call.answer.as_ref().map(|(_, receipts)| receipts.as_slice());
-            let mut next = model.clone();
-            let explained = next.execute(call.account, call.role, &call.transactions, told);
-            let print_then = print ^ mark(request as u64);
-            if explained && tried.insert(print_then ^ mark(!next.fingerprint())) {
-                print = print_then;
-                placed.push((request, std::mem::replace(&mut model, next)));
-                list.take(request);
-                at = list.front();
-            } else {
-                at = list.after(at);
+    while search.list.answers > 0 {
+        if search.attempts > MOST_ATTEMPTS {
+            return Err(Unexplained::Undecided { calls: calls.len() });
+        }
+        next = match next {
+            Next::Front => search.settle(),
+            Next::At(at) if search.list.events[at].is_call => search.attempt(at),
+            Next::At(at) => {
+                farthest = farthest.max((search.placed.len(), search.list.events[at].request));
+                Next::Back
             }
-        } else {
-            farthest = farthest.max((placed.len(), request));
-            let Some((last, before)) = placed.pop() else {
-                return Err(complaint(calls, calls[farthest.1]));
-            };
-            print ^= mark(last as u64);
-            model = before;
-            at = list.put_back(last);
+            Next::Back => match search.back() {
+                Some(next) => next,
+                None => {
+                    return Err(Unexplained::Never { calls: calls.len(), stuck: Box::new(calls[farthest.1].clone()) });
+                }
+            },
         }
     }
     Ok(())
 }
 
-fn complaint(calls: &[&Call], stuck: &Call) -> String {
-    let Call { client, number, transactions, answer, .. } = stuck;
-    let told = answer.as_ref().map(|(_, receipts)| receipts);
-    format!(
-        "no single copy could have given these answers: in a group of {} requests, none of the orders explains what client \
-         {} was told about its request {number}: {transactions:?} came to {told:?}",
-        calls.len(),
-        client.0
-    )
+/// Where the search goes on.
+enum Next {
+    /// A request was placed: from the front.
+    Front,
+    /// With what stands here in the list.
+    At(usize),
+    /// The last placement was wrong.
+    Back,
+}
+
+struct Search<'a> {
+    calls: &'a [&'a Call],
+    list: List,
+    /// For each request, those that are alike and go before it if they are ready.
+    before: Vec<Vec<usize>>,
+    model: Model,
+    placed: Vec<Placed>,
+    /// The requests that are placed.
+    print: u128,
+    tried: HashSet<u128>,
+    /// How often a request was executed.
+    attempts: u64,
+}
+
+struct Placed {
+    request: usize,
+    before: Model,
+    /// Whether nothing else needs to be tried in its place.
+    only: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(calls: &'a [&'a Call], model: Model) -> Self {
+        let (list, before) = (List::new(calls), alike(calls));
+        Self { calls, list, before, model, placed: Vec::new(), print: 0, tried: HashSet::new(), attempts: 0 }
+    }
+
+    /// Places a ready request that changes nothing, if there is one.
+    fn settle(&mut self) -> Next {
+        let mut at = self.list.front();
+        while let Event { request, is_call: true } = self.list.events[at] {
+            let answered = self.calls[request].answer.is_some();
+            if let Some(next) = self.execute(request).filter(|next| answered && *next == self.model) {
+                return self.place(request, next, true).unwrap_or(Next::Back);
+            }
+            at = self.list.after(at);
+        }
+        Next::At(self.list.front())
+    }
+
+    /// Places the request that stands here, if it may come next.
+    fn attempt(&mut self, at: usize) -> Next {
+        let request = self.list.events[at].request;
+        let is_second = self.before[request].iter().any(|one| self.list.is_ready(*one));
+        let next = if is_second { None } else { self.execute(request) };
+        next.and_then(|next| self.place(request, next, false)).unwrap_or(Next::At(self.list.after(at)))
+    }
+
+    /// The copy after this request, if its client was told what it comes to.
+    fn execute(&mut self, request: usize) -> Option<Model> {
+        self.attempts += 1;
+        let call = self.calls[request];
+        let mut next = self.model.clone();
+        next.execute(call.account, call.role, &call.transactions, call.told()).then_some(next)
+    }
+
+    /// Unless what would follow was tried before.
+    fn place(&mut self, request: usize, next: Model, only: bool) -> Option<Next> {
+        let print = self.print ^ mark(request as u64);
+        if !self.tried.insert(print ^ mark(!next.fingerprint())) {
+            return None;
+        }
+        self.print = print;
+        let before = std::mem::replace(&mut self.model, next);
+        self.placed.push(Placed { request, before, only });
+        self.list.take(request);
+        Some(Next::Front)
+    }
+
+    /// Takes back the last placement that had an alternative.
+    fn back(&mut self) -> Option<Next> {
+        loop {
+            let Placed { request, before, only } = self.placed.pop()?;
+            self.print ^= mark(request as u64);
+            self.model = before;
+            let behind = self.list.put_back(request);
+            if !only {
+                return Some(Next::At(behind));
+            }
+        }
+    }
+}
+
+/// For each request, those of the same client that ask and were told the same, and were told it earlier.
+fn alike(calls: &[&Call]) -> Vec<Vec<usize>> {
+    let mut alike: HashMap<_, Vec<usize>> = HashMap::new();
+    for (request, call) in calls.iter().enumerate() {
+        alike.entry((call.account, &call.transactions, call.told())).or_default().push(request);
+    }
+    let mut before = vec![Vec::new(); calls.len()];
+    for mut requests in alike.into_values() {
+        let told = |one: &usize| calls[*one].answer.as_ref().map_or(usize::MAX, |(told, _)| *told);
+        requests.sort_by_key(|one| (told(one), *one));
+        for (index, request) in requests.iter().enumerate() {
+            // What was answered before this one was asked is placed long since when this one is ready.
+            let overlap = |one: &&usize| calls[*request].asked < told(one);
+            before[*request] = requests[..index].iter().filter(overlap).copied().collect();
+        }
+    }
+    before
 }
 
 /// A random-looking number of 128 bits for each index (the finaliser of SplitMix64, twice).
@@ -93,6 +223,8 @@ struct List {
     previous: Vec<usize>,
     call_of: Vec<usize>,
     answer_of: Vec<Option<usize>>,
+    /// Whether each request has left the list.
+    taken: Vec<bool>,
     /// How many answers are in the list.
     answers: usize,
 }
@@ -119,7 +251,7 @@ impl List {
         let next = (0..=end).map(|index| if index == end { 0 } else { index + 1 }).collect();
         let previous = (0..=end).map(|index| if index == 0 { end } else { index - 1 }).collect();
         let answers = answer_of.iter().flatten().count();
-        Self { events, next, previous, call_of, answer_of, answers }
+        Self { events, next, previous, call_of, answer_of, taken: vec![false; calls.len()], answers }
     }
 
     fn front(&self) -> usize {
@@ -128,6 +260,15 @@ impl List {
 
     fn after(&self, at: usize) -> usize {
         self.next[at]
+    }
+
+    /// Whether a request is in the list and was asked before the first answer in it.
+    fn is_ready(&self, request: usize) -> bool {
+        let mut at = self.front();
+        while at != self.call_of[request] && self.events.get(at).is_some_and(|event| event.is_call) {
+            at = self.next[at];
+        }
+        !self.taken[request] && at == self.call_of[request]
     }
 
     fn unlink(&mut self, at: usize) {
@@ -143,6 +284,7 @@ impl List {
     }
 
     fn take(&mut self, request: usize) {
+        self.taken[request] = true;
         self.unlink(self.call_of[request]);
         if let Some(answer) = self.answer_of[request] {
             self.unlink(answer);
@@ -152,6 +294,7 @@ impl List {
 
     /// Puts back what was taken last, and gives the place behind its call.
     fn put_back(&mut self, request: usize) -> usize {
+        self.taken[request] = false;
         if let Some(answer) = self.answer_of[request] {
             self.link(answer);
             self.answers += 1;
@@ -161,3 +304,6 @@ impl List {
         self.next[call]
     }
 }
+
+/// How often a search executes a request before it is given up: some seconds' work.
+const MOST_ATTEMPTS: u64 = 500_000;
