@@ -55,3 +55,30 @@ Try it:
   bezant status                             who is where, and who disagrees
   bezant transfer bob 5 --as alice          a payment
   bezant down                               stops all of it; `up` goes on from there";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    fn helps(command: &mut clap::Command) -> Vec<String> {
+        let mut texts = vec![command.render_long_help().to_string()];
+        texts.extend(command.get_subcommands_mut().flat_map(helps));
+        texts
+    }
+
+    #[test]
+    fn every_scenario_that_a_help_names_exists() {
+        let helps = helps(&mut Arguments::command());
+        let words = helps.iter().flat_map(|help| help.split_whitespace());
+        let named: Vec<&str> = words.filter(|word| word.starts_with("scenarios/")).collect();
+        assert!(!named.is_empty(), "the help of `sim` shows how to run one");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for name in named {
+            assert!(root.join(name).is_file(), "there is no {name}");
+        }
+    }
+}

@@ -26,15 +26,16 @@ mod searches;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  bezant sim --seed 7 --for 10m --faults all          one world: a verdict, and with --trace a line for each event
-  bezant sim --seeds 1000 --for 5m                    many worlds on all cores
-  bezant sim --script scenarios/prepared.txt --trace  what a person wrote
-  bezant sim --minimise --seed 7                      the shortest schedule that still fails
-  bezant sim --exhaustive --corrupted 0 --views 2     every order of what can happen in a small world
-  bezant sim --twins --rounds 2                       every partition of machines, two of which share a key
-  bezant sim --byzzfuzz --seeds 1000                  small faults in the first protocol rounds
-  bezant sim cost slow censoring                      what these adversaries cost the honest clients
-  bezant sim list                                     faults, adversaries, oracles
+  bezant sim --seed 7 --for 10m --faults all       one world: a verdict, and with --trace a line for each event
+  bezant sim --seeds 1000 --for 5m                 many worlds on all cores
+  bezant sim --script scenarios/prepared_then_partitioned.txt --trace
+                                                   what a person wrote
+  bezant sim --minimise --seed 7                   the shortest schedule that still fails
+  bezant sim --exhaustive --corrupted 0 --views 2  every order of what can happen in a small world
+  bezant sim --twins --rounds 2                    every partition of machines, two of which share a key
+  bezant sim --byzzfuzz --seeds 1000               small faults in the first protocol rounds
+  bezant sim cost slow censoring                   what these adversaries cost the honest clients
+  bezant sim list                                  faults, adversaries, oracles
 
 The same seed and version give the same world, byte for byte. The exit status is 0 only if no world failed.")]
 pub(crate) struct Sim {
