@@ -11,7 +11,7 @@ use bezant_pbft::message::{
 };
 use bezant_pbft::packet::{Message, Packet};
 use bezant_pbft::record::Record;
-use bezant_pbft::{Config, Effect, Input, Replica, Timer};
+use bezant_pbft::{Block, Config, Effect, Input, Replica, Timer};
 use bezant_types::{Digest, Moment, ReplicaId, SequenceNumber, Timestamp, View};
 
 use crate::corpus::{REPLICAS, batch, bundle, decided, request, sign, stable};
@@ -37,7 +37,7 @@ struct Run<'b> {
     bytes: &'b [u8],
     replica: Replica,
     log: Paper,
-    delivered: Vec<(SequenceNumber, bool)>,
+    delivered: Vec<Block>,
     heard: Vec<ViewChange>,
     moment: u64,
     halted: bool,
@@ -160,9 +160,11 @@ impl Run<'_> {
     /// The executor is done with a block.
     fn apply(&mut self) {
         if !self.delivered.is_empty() {
-            let (sequence, checkpoint) = self.delivered.remove(0);
-            let root = checkpoint.then(|| Digest::of("fuzz", &0u8));
-            self.step(Input::Applied { sequence, root });
+            let block = self.delivered.remove(0);
+            let root = block.checkpoint.then(|| Digest::of("fuzz", &0u8));
+            let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
+            let sequence = block.sequence();
+            self.step(Input::Applied { sequence, executed, root });
         }
     }
 
@@ -187,7 +189,7 @@ impl Run<'_> {
                 Some(Input::Message(own))
             }
             Effect::Deliver(block) => {
-                self.delivered.push((block.sequence(), block.checkpoint));
+                self.delivered.push(block);
                 None
             }
             Effect::FetchState(certificate) => {

@@ -227,13 +227,13 @@ impl<D: Disk> Member<D> {
         match done {
             Done::Applied { sequence, checkpoint, executed } => {
                 // Before the requests that came with this report are looked at.
-                executed.into_iter().for_each(|(client, number)| self.seen.insert(client, number));
+                executed.iter().for_each(|(client, number)| self.seen.insert(*client, *number));
                 let root = checkpoint.map(|state| {
                     let root = state.root();
                     self.states.insert(sequence, state);
                     root
                 });
-                self.queue(Input::Applied { sequence, root });
+                self.queue(Input::Applied { sequence, executed, root });
             }
             Done::Answered { client, number } => self.answers.end(client, number),
             Done::Installed { state, certificate, seen } => {

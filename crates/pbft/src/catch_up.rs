@@ -96,10 +96,20 @@ impl Replica {
         out.send(to, Outgoing::Status(self.status()));
     }
 
-    /// A member votes for what lies above this replica's window.
-    pub(crate) fn note_beyond(&mut self, member: ReplicaId, sequence: SequenceNumber) {
+    /// A member votes for what lies above this replica's window. Once a weak quorum does, somebody honest is there, and
+    /// this replica asks for what it lacks: that may be a checkpoint that others know to be stable.
+    pub(crate) fn note_beyond(&mut self, member: ReplicaId, sequence: SequenceNumber, out: &mut Outbox) {
+        let was_outrun = self.is_outrun();
         let beyond = &mut self.peers.entry(member).or_default().beyond;
         *beyond = sequence.max(*beyond);
+        if !was_outrun && self.is_outrun() {
+            self.send_status(Recipients::Others, out);
+        }
+    }
+
+    /// The window moves. Whoever votes above it still will say so again.
+    pub(crate) fn forget_beyond(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.beyond = SequenceNumber::ZERO);
     }
 
     /// How many members have voted for something above `high`.
@@ -137,11 +147,12 @@ impl Replica {
         let before = known.status.replace(status);
         let stands_still = before.is_none_or(|before| before.executed == status.executed);
         // It may have refused what lay above its window.
-        let was_outrun = before.is_some_and(|before| before.stable.saturating_add(window) < last);
+        let high = before.map_or(last, |before| before.stable.saturating_add(window));
         let has_moved = before.is_some_and(|before| before.stable < status.stable);
         if known.helped >= if has_moved { HELPS_PER_INTERVAL } else { 1 } {
             return out.ignore(Some(peer), Ignored::Duplicate);
         }
+        let is_first = known.helped == 0;
         known.helped += 1;
         let to = Recipients::One(peer);
         self.help_with_view(to, &status, out);
@@ -149,8 +160,10 @@ impl Replica {
         if stands_still || self.executed.since(status.executed) > 2 * self.config.parameters().pipeline {
             self.help_with_blocks(to, &status, out);
         }
-        if stands_still || was_outrun {
-            self.help_with_votes(to, &status, out);
+        if stands_still && is_first {
+            self.help_with_votes(to, &status, status.executed, out);
+        } else if high < last {
+            self.help_with_votes(to, &status, high, out);
         }
         if status.standing == Standing::Recovering {
             self.send_status(to, out);
@@ -201,11 +214,11 @@ impl Replica {
     }
 
     /// What this replica said about slots that are not decided, once more. The same votes: nothing new is said here.
-    fn help_with_votes(&self, to: Recipients, status: &Status, out: &mut Outbox) {
+    fn help_with_votes(&self, to: Recipients, status: &Status, above: SequenceNumber, out: &mut Outbox) {
         if !self.is_active() || status.view != self.view {
             return;
         }
-        for (sequence, _) in self.slots.range(status.executed.max(self.delivered).next()..) {
+        for (sequence, _) in self.slots.range(above.max(status.executed).max(self.delivered).next()..) {
             self.repeat_votes(*sequence, to, out);
         }
     }

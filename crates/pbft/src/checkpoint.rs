@@ -3,7 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use bezant_types::{Committee, Digest, ReplicaId, SequenceNumber, Signature, Signed, Timestamp, Verified, View};
+use bezant_types::{
+    AccountId, Committee, Digest, ReplicaId, RequestNumber, SequenceNumber, Signature, Signed, Timestamp, Verified,
+    View,
+};
 
 use crate::certificate::CheckpointCertificate;
 use crate::evidence::{Evidence, Pair};
@@ -100,19 +103,23 @@ impl Replica {
 
     /// The executor is done with a block: its requests wait no more, nor does anything under their numbers, and at a
     /// checkpoint this replica vouches for its state.
-    pub(crate) fn on_applied(&mut self, sequence: SequenceNumber, root: Option<Digest>, out: &mut Outbox) {
+    pub(crate) fn on_applied(
+        &mut self,
+        sequence: SequenceNumber,
+        executed: &[(AccountId, RequestNumber)],
+        root: Option<Digest>,
+        out: &mut Outbox,
+    ) {
         assert!(
             sequence == self.executed.next() && sequence <= self.delivered,
             "blocks are applied in order, each once"
         );
         self.executed = sequence;
         self.pace.executed(sequence);
-        if let Some(block) = self.recent.get(&sequence) {
-            for request in &block.requests {
-                self.pool.spend(request.client(), request.number());
-                // Progress: the next timeout need not be longer than usual (rule V-5).
-                self.fruitless = 0;
-            }
+        for (client, number) in executed {
+            self.pool.spend(*client, *number);
+            // Progress: the next timeout need not be longer than usual (rule V-5).
+            self.fruitless = 0;
         }
         if let Some(root) = root {
             if let Some(before) = self.roots.get(&sequence).filter(|before| **before != root) {
@@ -217,6 +224,7 @@ impl Replica {
             above.into_iter().for_each(|(sequence, root)| vouch(sequence, root, out));
         }
         if was_outrun {
+            self.forget_beyond();
             self.send_status(Recipients::Others, out);
         }
         out.effect(Effect::Stable(certificate));

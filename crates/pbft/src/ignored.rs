@@ -106,9 +106,11 @@ impl Ignored {
             | Self::Unasked
             | Self::ClientQuota
             | Self::Rationed
+            // Whoever was told something else shows it, and has no batch to show.
+            | Self::BatchMissing
             | Self::Recovering => Blame::Nobody,
             // The batch travels beside the signature, so only its digest is the primary's word.
-            Self::WrongDigest | Self::BatchMissing => Blame::Bearer,
+            Self::WrongDigest => Blame::Bearer,
             Self::Contradiction
             | Self::NotThePrimary
             | Self::PrimaryPrepare

@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | request | client → all | everybody knows what the primary owes, and holds the body |
 //! | [`PrePrepare`](message::PrePrepare) | primary → all | this batch, by digest, has this place |
+//! | the same, shown by a backup | one → one or all | this is what the primary told here |
 //! | [`Prepare`](message::Prepare) | backup → all | I accept that, and hold the bodies |
 //! | [`Commit`](message::Commit) | all → all | I saw a quorum accept it |
 //! | [`Reply`](message::Reply) | all → client | this is what your request came to |

@@ -12,7 +12,7 @@ use crate::packet::{Message, Outgoing};
 use crate::ready::{Effect, Outbox, Recipients, Timer};
 use crate::record::{Bodies, Record};
 use crate::replica::{Half, Replica, Watch, Work};
-use crate::slot::{Counted, Payload, Progress, Vote};
+use crate::slot::{Counted, Payload, Progress, Slot, Vote};
 
 impl Replica {
     /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and
@@ -160,10 +160,12 @@ impl Replica {
         if sequence <= self.settled() {
             return Err(Ignored::BelowWindow); // A checkpoint at or above it is proven: the view's own, or a later one.
         }
-        match self.slots.get(&sequence).and_then(|slot| slot.proposal) {
-            Some(known) if known.digest == digest => return Err(Ignored::Duplicate),
-            Some(_) => return Err(Ignored::Contradiction),
-            None => {}
+        let slot = self.slots.get(&sequence);
+        if slot.and_then(Slot::told).is_some_and(|known| known.digest != digest) {
+            return Err(Ignored::Contradiction);
+        }
+        if slot.is_some_and(|slot| slot.proposal.is_some()) {
+            return Err(Ignored::Duplicate);
         }
         // Decided in this view or before it: an honest primary knows, for it proposed it, or the new view prescribes
         // it.
@@ -226,11 +228,16 @@ impl Replica {
     fn on_bad_proposal(&mut self, vote: &Verified<PrePrepare>, reason: Ignored, out: &mut Outbox) {
         if reason == Ignored::Contradiction {
             let PrePrepare { view, sequence, .. } = *vote.message();
-            let known = self.slots.get(&sequence).and_then(|slot| slot.proposal);
-            let Vote { digest, signature, .. } = known.expect("a contradiction contradicts something");
+            let known = self.slots.get(&sequence).and_then(Slot::told);
+            let known = known.expect("a contradiction contradicts something");
+            self.expose(sequence, known, vote, out);
+            let Vote { digest, signature, .. } = known;
             let first = Signed { signer: vote.signer(), message: PrePrepare { view, sequence, digest }, signature };
-            self.expose(&first, vote, out);
             out.effect(Effect::Accuse(vote.signer(), Evidence::PrePrepares(Pair::of(first, vote))));
+        }
+        if reason == Ignored::BatchMissing {
+            let PrePrepare { view, sequence, digest } = *vote.message();
+            self.slot_mut(sequence).heard = Some(Vote { view, digest, signature: vote.signature() });
         }
         if reason == Ignored::DecidedOtherwise {
             self.examine_refused(vote, out);
@@ -356,7 +363,7 @@ impl Replica {
 
     fn refuse_vote(&mut self, signer: ReplicaId, sequence: SequenceNumber, reason: Ignored, out: &mut Outbox) {
         if reason == Ignored::AboveWindow {
-            self.note_beyond(signer, sequence);
+            self.note_beyond(signer, sequence, out);
         }
         out.ignore(Some(signer), reason);
     }

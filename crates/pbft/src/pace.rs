@@ -138,6 +138,11 @@ impl Replica {
         })
     }
 
+    /// Whether this backup can tell a slow primary from its own delay.
+    fn judges_pace(&self) -> bool {
+        self.is_active() && self.id() != self.primary() && !self.is_behind() && !self.is_outrun()
+    }
+
     /// Whether the primary of this view could propose another batch, as far as this backup can see.
     fn has_room(&self) -> bool {
         let proposed = self.slots.iter().rev().find(|(_, slot)| slot.proposal.is_some()).map(|(sequence, _)| *sequence);
@@ -153,7 +158,7 @@ impl Replica {
         for digest in payload.iter().flat_map(|payload| payload.batch().requests()) {
             self.pool.mark_proposed(digest);
         }
-        let Some(left) = self.pool.oldest_unproposed() else { return };
+        let Some(left) = self.pool.oldest_unproposed().filter(|_| self.judges_pace()) else { return };
         let parameters = self.config.parameters();
         let next = self.pool.arrived(left).map_or(0, bezant_types::Request::size);
         let max_bytes = parameters.max_batch_bytes as usize;
@@ -193,7 +198,7 @@ impl Replica {
     /// Rule P-9, after every step.
     pub(crate) fn watch_pace(&mut self, out: &mut Outbox) {
         let allowance = self.allowance_ms();
-        let judges = self.is_active() && self.id() != self.primary() && !self.is_behind() && !self.is_outrun();
+        let judges = self.judges_pace();
         let oldest = if judges { self.pool.oldest_unproposed() } else { None };
         match (self.pace.owed, oldest) {
             (_, None) => self.pace.settle(),

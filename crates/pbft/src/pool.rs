@@ -223,3 +223,52 @@ impl Pool {
         self.waiting.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bezant_types::genesis::Parameters;
+    use bezant_types::{Bundle, Operation, SecretKey, Transaction, Verified};
+
+    use super::*;
+
+    fn request(client: u8, number: u64) -> Request {
+        let key = SecretKey::from_seed([client; 32]);
+        let bundle =
+            Bundle { number: RequestNumber::new(number), transactions: vec![Transaction::single(Operation::Size)] };
+        let signed = Verified::sign(bundle, key.account(), &key, Digest::new([0; 32]));
+        Request::new(signed, &Parameters::standard()).expect("within the limits")
+    }
+
+    fn pool_of(numbers: &[u64]) -> Pool {
+        let mut pool = Pool::new(16);
+        for number in numbers {
+            pool.admit(Moment::ZERO, request(1, *number)).expect("it is new");
+        }
+        pool
+    }
+
+    fn spend(pool: &mut Pool, number: u64) {
+        pool.spend(request(1, 0).client(), RequestNumber::new(number));
+    }
+
+    #[test]
+    fn what_is_spent_leaves_nothing_behind() {
+        let mut pool = pool_of(&[1, 17, 33]);
+        spend(&mut pool, 33);
+        assert_eq!(pool, Pool { next_arrival: 3, ..Pool::new(16) });
+    }
+
+    #[test]
+    fn the_window_is_the_same_after_everything_was_forgotten() {
+        let mut pool = pool_of(&[1]);
+        pool.clear();
+        assert_eq!(pool.len(), 0);
+        for number in [1, 2, 3] {
+            pool.admit(Moment::ZERO, request(1, number)).expect("it is new");
+        }
+        spend(&mut pool, 3);
+        assert_eq!(pool.len(), 2, "1 and 2 have places of their own");
+    }
+}

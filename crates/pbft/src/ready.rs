@@ -35,6 +35,8 @@ pub enum Input {
     Applied {
         /// The block's place.
         sequence: SequenceNumber,
+        /// Whose requests were in it, under which numbers.
+        executed: Vec<(AccountId, RequestNumber)>,
         /// The state root after it, if asked for by [`Block::checkpoint`].
         root: Option<Digest>,
     },

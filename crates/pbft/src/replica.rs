@@ -212,7 +212,7 @@ impl Replica {
             Input::Message(message) => self.on_message(now.wall, message, out),
             Input::Connected(peer) => self.on_connected(peer, out),
             Input::Timeout(timer) => self.on_timeout(now.wall, timer, out),
-            Input::Applied { sequence, root } => self.on_applied(sequence, root, out),
+            Input::Applied { sequence, executed, root } => self.on_applied(sequence, &executed, root, out),
             Input::Restored { certificate } => self.on_restored(certificate, out),
         }
         self.propose(now.wall, out);

@@ -8,8 +8,9 @@
 //!   held against the votes that it was.
 //! * **Confrontation.** A backup that prepares something else than this replica was told to was told so by the primary,
 //!   or lies. It is shown what the primary told here. If both are honest, it now has two proposals with one signature,
-//!   and shows them to all before it leaves the view. Each vote that is counted causes one such answer at most, so a
-//!   liar gains a message for a message; and a view is left once.
+//!   and shows them to all before it leaves the view; who was told neither holds the primary to the first that it is
+//!   shown, and leaves at the second. Each vote that is counted causes one such answer at most, so a liar gains a
+//!   message for a message; and a view is left once.
 
 use alloc::vec::Vec;
 
@@ -52,6 +53,14 @@ impl Replica {
             self.examine(sequence, signer, out);
             self.examine_commits(sequence, signer, out);
         }
+        let decided = certificate.map(|certificate| *certificate.vote());
+        let told = self.slots.get(&sequence).and_then(Slot::told);
+        if let (Some(decided), Some(told)) = (decided, told)
+            && told.view == decided.view
+            && told.digest != decided.digest
+        {
+            self.show(&[Recipients::Others], sequence, told, out);
+        }
     }
 
     /// A proposal was refused because something else is decided: whether its primary had a part in that.
@@ -72,7 +81,7 @@ impl Replica {
         let (member, Commit { view, sequence, digest }) = (commit.signer, commit.message);
         let clashes = |vote: &Vote| vote.view == view && vote.digest != digest;
         let proposer = self.config.committee().primary(view) == member;
-        if let Some(Vote { digest, signature, .. }) = slot.proposal.filter(|vote| proposer && clashes(vote)) {
+        if let Some(Vote { digest, signature, .. }) = slot.told().filter(|vote| proposer && clashes(vote)) {
             let first = Signed { signer: member, message: PrePrepare { view, sequence, digest }, signature };
             let clash = Clash { first, second: commit.clone() };
             out.effect(Effect::Accuse(member, Evidence::PrePrepareAndCommit(clash)));
@@ -86,34 +95,44 @@ impl Replica {
 
     /// A backup has prepared: if that is not what the primary proposed here, it is shown that.
     pub(crate) fn confront(&self, sequence: SequenceNumber, backup: ReplicaId, out: &mut Outbox) {
-        let Some(slot) = self.slots.get(&sequence) else { return };
-        let Some(Vote { view, digest, signature }) = slot.proposal else { return };
-        let contradicts = |vote: &Vote| vote.view == view && vote.digest != digest;
-        if backup == self.id() || !slot.prepares.of(backup).is_some_and(|vote| contradicts(&vote)) {
-            return;
-        }
-        let signer = self.config.committee().primary(view);
-        let proposal = Signed { signer, message: PrePrepare { view, sequence, digest }, signature };
-        self.show(Recipients::One(backup), &proposal, out);
-    }
-
-    /// Two proposals for one slot of one view: everybody who works in the view is shown both, and leaves it as well.
-    pub(crate) fn expose(&self, first: &Signed<PrePrepare>, second: &Verified<PrePrepare>, out: &mut Outbox) {
-        if self.is_active() && self.id() != self.primary() {
-            self.show(Recipients::Others, first, out);
-            self.show(Recipients::Others, second.as_signed(), out);
-        }
-    }
-
-    fn show(&self, to: Recipients, proposal: &Signed<PrePrepare>, out: &mut Outbox) {
-        let proposal = proposal.clone().verify(self.config.keyring()).expect("it was verified when it came");
-        out.send(to, Outgoing::Proven(Message::PrePrepare(proposal, None)));
+        self.confront_some(sequence, |one| one == backup, out);
     }
 
     /// The primary has proposed: whoever prepared something else before is shown that.
     pub(crate) fn confront_all(&self, sequence: SequenceNumber, out: &mut Outbox) {
-        let backups: Vec<_> = self.config.committee().members().collect();
-        backups.into_iter().for_each(|backup| self.confront(sequence, backup, out));
+        self.confront_some(sequence, |_| true, out);
+    }
+
+    fn confront_some(&self, sequence: SequenceNumber, among: impl Fn(ReplicaId) -> bool, out: &mut Outbox) {
+        let Some(slot) = self.slots.get(&sequence) else { return };
+        let Some(proposal) = slot.proposal else { return };
+        let contradicts = |vote: Vote| vote.view == proposal.view && vote.digest != proposal.digest;
+        let backups = self.config.committee().members().filter(|one| among(*one));
+        let to = backups.filter(|one| slot.prepares.of(*one).is_some_and(contradicts)).map(Recipients::One);
+        let to: Vec<_> = to.collect();
+        self.show(&to, sequence, proposal, out);
+    }
+
+    /// Two proposals for one slot of one view: everybody is shown both before this backup leaves it.
+    pub(crate) fn expose(&self, sequence: SequenceNumber, known: Vote, other: &Verified<PrePrepare>, out: &mut Outbox) {
+        if self.id() != self.primary() {
+            self.show(&[Recipients::Others], sequence, known, out);
+            out.send(Recipients::Others, Outgoing::Proven(Message::PrePrepare(other.clone(), None)));
+        }
+    }
+
+    /// Shows what a primary proposed, without the batch: it is the signature that counts.
+    fn show(&self, to: &[Recipients], sequence: SequenceNumber, proposal: Vote, out: &mut Outbox) {
+        if to.is_empty() {
+            return;
+        }
+        let Vote { view, digest, signature } = proposal;
+        let signer = self.config.committee().primary(view);
+        let proposal = Signed { signer, message: PrePrepare { view, sequence, digest }, signature };
+        let proposal = proposal.verify(self.config.keyring()).expect("it was verified when it came");
+        for one in to {
+            out.send(*one, Outgoing::Proven(Message::PrePrepare(proposal.clone(), None)));
+        }
     }
 }
 

@@ -141,6 +141,9 @@ pub(crate) enum Progress {
 pub(crate) struct Slot {
     /// The primary's pre-prepare of the current view.
     pub(crate) proposal: Option<Vote>,
+    /// A pre-prepare of the current view that came without its batch: somebody was told this. It is not accepted, and
+    /// the primary is held to it.
+    pub(crate) heard: Option<Vote>,
     pub(crate) progress: Progress,
     /// As primary of the current view: what this replica proposed.
     pub(crate) announced: Option<Digest>,
@@ -160,9 +163,15 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// What the primary of the current view is known to have proposed, accepted or not.
+    pub(crate) fn told(&self) -> Option<Vote> {
+        self.proposal.or(self.heard)
+    }
+
     /// Forgets the proposal of the view that was left. What prepared, what committed, bodies and later votes stay.
     pub(crate) fn enter_view(&mut self, view: View) {
         self.proposal = None;
+        self.heard = None;
         self.announced = None;
         self.progress = Progress::Silent;
         self.prepares.forget_before(view);

@@ -216,6 +216,39 @@ fn whoever_says_that_its_window_moves_is_helped_a_few_times() {
     assert_eq!(helped, 4);
 }
 
+/// Hazard 70: votes are repeated once, and then only those that lie above the window that the asker said it had.
+#[test]
+fn votes_are_not_repeated_as_often_as_a_window_is_said_to_move() {
+    let (mut w, m, bundle, batch) = lone();
+    let _ = bundle;
+    w.tell(1, &m.pre_prepare(0, 1, &batch));
+    w.run(60);
+    w.sent = Some(vec![]);
+    w.links.delay = (1, 1);
+    for stable in 0..4 {
+        w.transmit(2, 1, &m.status(2, 0, Standing::Normal, stable, 0));
+    }
+    w.run(2);
+    let repeated = answers(&mut w, 2).iter().filter(|packet| matches!(packet, Packet::Prepare(_))).count();
+    assert_eq!(repeated, 1);
+}
+
+/// Rule C-2: nobody says where it stands at every checkpoint, but whoever refused something.
+#[test]
+fn a_window_that_moves_is_told_only_by_who_refused_something() {
+    let mut w = World::new(4, small(), 46);
+    w.sent = Some(vec![]);
+    let statuses = |w: &World| {
+        let sent = w.sent.as_ref().expect("kept");
+        sent.iter().filter(|(.., packet)| matches!(packet, Packet::Status(_))).count()
+    };
+    let begun = w.now;
+    w.work(20);
+    assert!(w.stable(0) >= 8, "several checkpoints");
+    let intervals = (w.now - begun) / small().status_interval_ms + 1;
+    assert!(statuses(&w) as u64 <= 4 * 3 * intervals, "{} statuses in {intervals} intervals", statuses(&w));
+}
+
 /// Hazard 18: what was refused above the window is asked for as soon as that moves, and repeated then although the
 /// asker does not stand still.
 #[test]

@@ -202,6 +202,65 @@ fn proposals_above_the_window_excuse_nobody() {
     }
 }
 
+/// The excuse ends when the window moves, unless they vote above that one, too. Liars that vote for 2^60 make it last
+/// no longer.
+#[test]
+fn the_excuse_of_late_checkpoints_ends_with_the_window() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    for sequence in 1..=4 {
+        let bundle = m.bundle(1, sequence, "x");
+        w.give(2, &bundle);
+        let batch = m.batch(w.now, &[bundle]);
+        w.transmit(0, 2, &m.pre_prepare(0, sequence, &batch));
+        w.run(6);
+        w.tell(2, &m.decided(0, sequence, &batch, &[0, 1, 3]));
+    }
+    w.give(2, &m.bundle(0, 1, "x"));
+    w.sent = Some(vec![]);
+    for (voter, sequence) in [(0, 13), (3, 1 << 60)] {
+        w.tell(2, &m.prepare(if voter == 0 { 1 } else { voter }, 0, sequence, bezant_types::Digest::new([7; 32])));
+    }
+    let asks = |w: &World| {
+        let sent = w.sent.as_ref().expect("kept");
+        sent.iter().filter(|(from, to, packet)| (*from, *to) == (2, 0) && matches!(packet, Packet::Status(_))).count()
+    };
+    assert!(asks(&w) > 0, "it asks at once for what it lacks");
+    let root = w.node(2).ledger.root;
+    [0, 1, 3].into_iter().for_each(|peer| w.transmit(peer, 2, &m.checkpoint(peer, 4, root)));
+    w.run(300);
+    assert_eq!(w.stable(2), 4);
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some());
+}
+
+/// Whoever judges nothing passes nothing on either: with each proposal it would send all that waits.
+#[test]
+fn a_backup_that_is_outrun_does_not_pass_on_its_pool_with_each_proposal() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    // The group has learnt how fast it is.
+    for sequence in 1..=3 {
+        let seal = Batch::Seal { timestamp: m.batch(w.now, &[]).timestamp() };
+        w.transmit(0, 2, &m.pre_prepare(0, sequence, &seal));
+        w.run(6);
+        w.tell(2, &m.decided(0, sequence, &seal, &[0, 1, 3]));
+    }
+    for number in 1..=4 {
+        w.give(2, &m.bundle(0, number, "x"));
+    }
+    for voter in [1, 3] {
+        w.tell(2, &m.prepare(voter, 0, 13, bezant_types::Digest::new([7; 32])));
+    }
+    w.run(100);
+    w.sent = Some(vec![]);
+    for sequence in 4..=12 {
+        let seal = Batch::Seal { timestamp: m.batch(w.now, &[]).timestamp() };
+        w.tell(2, &m.pre_prepare(0, sequence, &seal));
+    }
+    let sent = w.sent.take().expect("kept");
+    assert!(!sent.iter().any(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_))));
+}
+
 /// A backlog is no debt: whoever proposes full batches works as fast as it can.
 #[test]
 fn a_primary_with_a_backlog_that_proposes_full_batches_keeps_its_view() {

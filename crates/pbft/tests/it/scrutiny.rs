@@ -1,5 +1,6 @@
 //! Members that tell each side one story are caught all the same. Hazards 1 and 25.
 
+use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::Batch;
 use bezant_pbft::packet::Packet;
 
@@ -40,7 +41,7 @@ fn whoever_prepares_something_else_is_shown_what_was_proposed() {
         w.tell(2, &proposal);
         assert_eq!(confronted(&mut w), [], "once");
         w.tell(2, &m.prepare(3, 0, 1, a.digest()));
-        w.tell(2, &m.prepare(3, 1, 2, b.digest()));
+        w.tell(2, &m.prepare(3, 1, 1, b.digest()));
         assert_eq!(confronted(&mut w), [], "who agrees, or speaks of another matter, is shown nothing");
     }
 }
@@ -62,6 +63,56 @@ fn a_primary_that_tells_each_one_story_is_caught_and_left() {
     assert!(accusers.len() >= 2, "both sides have the proof: {accusers:?}");
     assert!(w.accused.iter().all(|(_, whom)| *whom == 0));
     w.finish();
+}
+
+/// The same among seven, where those who were told two stories are too few to take the others along: all others are
+/// shown both, though they were told nothing.
+#[test]
+fn a_primary_that_tells_two_of_seven_is_left_by_all() {
+    let honest = [1, 2, 3, 4, 5];
+    let mut w = World::puppets(7, &honest, small());
+    let m = w.members.clone();
+    let (a, b) = (w.ask(0), w.ask(0));
+    w.run(5);
+    let of = |w: &World, n: u64| m.batch(w.now, &[m.bundle(0, n, &format!("0/{n}"))]);
+    let (first, second) = (of(&w, a.get()), of(&w, b.get()));
+    w.transmit(0, 1, &m.pre_prepare(0, 1, &first));
+    w.transmit(0, 2, &m.pre_prepare(0, 1, &second));
+    w.run_until(100, "it is left", |w| honest.iter().all(|node| w.view(*node) == 1));
+    assert!(honest.iter().all(|node| w.accused.contains(&(*node, 0))), "{:?}", w.accused);
+}
+
+/// What is shown to a replica that was told nothing is accepted from nobody, and the primary is held to it.
+#[test]
+fn a_proposal_without_its_batch_binds_the_primary_and_nobody_else() {
+    let (mut w, m, a, b) = lone();
+    let shown = |batch: &Batch| m.pre_prepare_by(0, 0, 1, batch.digest(), None);
+    assert_eq!(w.told(2, &shown(&a)), Some(Ignored::BatchMissing));
+    assert_eq!(w.prepared(2, 0, 1), None);
+    assert_eq!(w.told(2, &m.pre_prepare(0, 1, &a)), None, "with its batch it is accepted");
+    assert_eq!(w.prepared(2, 0, 1), Some(a.digest()));
+    assert_eq!(w.told(2, &shown(&a)), Some(Ignored::Duplicate));
+    assert_eq!(w.accused, []);
+    let (mut w, ..) = lone();
+    w.tell(2, &shown(&a));
+    assert_eq!(w.told(2, &m.pre_prepare(0, 1, &b)), Some(Ignored::Contradiction));
+    assert_eq!((w.prepared(2, 0, 1), w.accusations_of(0)), (None, 1));
+}
+
+/// A certificate for something else than was proposed here: whoever was told that holds the other half of the proof.
+#[test]
+fn whoever_learns_that_something_else_was_decided_shows_what_was_proposed() {
+    let (mut w, m, a, b) = lone();
+    w.tell(2, &m.pre_prepare(0, 1, &a));
+    assert_eq!(confronted(&mut w), []);
+    w.tell(2, &m.decided(0, 1, &b, &[0, 1, 3]));
+    let shown = confronted(&mut w);
+    assert_eq!(shown.len(), 3, "everybody: {shown:?}");
+    assert!(shown.iter().all(|(_, packet)| *packet == m.pre_prepare_by(0, 0, 1, a.digest(), None)));
+    let (mut w, ..) = lone();
+    w.tell(2, &m.pre_prepare(0, 1, &a));
+    w.tell(2, &m.decided(7, 1, &b, &[0, 1, 3]));
+    assert_eq!(confronted(&mut w), [], "a later view may decide otherwise");
 }
 
 #[test]
@@ -113,4 +164,27 @@ fn votes_after_a_certificate_are_held_against_it() {
     assert_eq!(w.accusations_of(3), 2, "a prepare and a commit");
     w.tell(2, &m.pre_prepare(0, 2, &a));
     assert_eq!(w.accusations_of(0), 1, "a proposal and a commit, though the proposal is refused");
+}
+
+/// The same when the block has been delivered, and its slot holds the certificate no more than the recent blocks do.
+#[test]
+fn a_proposal_against_a_delivered_block_convicts_its_primary() {
+    let (mut w, m, a, b) = lone();
+    w.tell(2, &m.decided(0, 1, &b, &[0, 1, 3]));
+    w.run(5);
+    w.crash(2);
+    w.restart(2);
+    assert_eq!(w.told(2, &m.pre_prepare(0, 1, &a)), Some(Ignored::DecidedOtherwise));
+    assert_eq!(w.accusations_of(0), 1);
+}
+
+/// Views part what belongs to them: an honest member may commit to one batch, and to another in a later view.
+#[test]
+fn what_was_decided_in_another_view_convicts_nobody() {
+    let (mut w, m, a, b) = lone();
+    w.tell(2, &m.decided(7, 2, &b, &[0, 1, 3]));
+    w.tell(2, &m.commit(3, 0, 2, a.digest()));
+    w.tell(2, &m.prepare(1, 0, 2, a.digest()));
+    assert_eq!(w.told(2, &m.pre_prepare(0, 2, &a)), Some(Ignored::DecidedOtherwise));
+    assert_eq!(w.accused, []);
 }

@@ -428,6 +428,7 @@ impl World {
         let sequence = block.sequence();
         let answers = this.ledger.execute(&block);
         let root = this.ledger.root;
+        let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
         this.disk.blocks.insert(sequence.get(), codec::encode(&block.to_stored()));
         let wanted = block.checkpoint.then_some(root);
         if block.checkpoint {
@@ -441,7 +442,7 @@ impl World {
             let client = (0..CLIENTS).find(|one| client_key(*one).account() == account).expect("a known client");
             self.reply(node, client, number, outcome);
         }
-        self.input(node, Input::Applied { sequence, root: wanted });
+        self.input(node, Input::Applied { sequence, executed, root: wanted });
         self.wake_executor(node);
     }
 

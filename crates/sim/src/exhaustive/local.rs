@@ -172,7 +172,8 @@ impl Local {
         let last = self.roots.last().expect("there is a root before the first block");
         let root = Digest::of("bezant/sim/root", &(last, block.batch.digest()));
         self.roots.push(root);
-        Input::Applied { sequence: block.sequence(), root: block.checkpoint.then_some(root) }
+        let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
+        Input::Applied { sequence: block.sequence(), executed, root: block.checkpoint.then_some(root) }
     }
 
     fn run(mut self, role: &Role, group: &Group, inputs: impl IntoIterator<Item = Input>) -> Result<Step, String> {
