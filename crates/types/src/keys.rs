@@ -45,33 +45,50 @@ impl fmt::Debug for Signature {
 
 /// A private key. It is wiped from memory when dropped, and never printed.
 #[derive(Clone)]
-pub struct SecretKey(ed25519_zebra::SigningKey);
+pub struct SecretKey {
+    key: ed25519_zebra::SigningKey,
+    memory: SharedMemory,
+}
 
 impl SecretKey {
     /// The key of a 32-byte seed (RFC 8032, section 5.1.5). The caller brings the randomness.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self(ed25519_zebra::SigningKey::from(seed))
+        Self { key: ed25519_zebra::SigningKey::from(seed), memory: SharedMemory::default() }
+    }
+
+    /// The same key, which does not compute again what it remembers to have signed.
+    #[must_use]
+    pub fn remembering(mut self, memory: Arc<dyn Memory>) -> Self {
+        self.memory = SharedMemory::new(memory);
+        self
     }
 
     /// The seed, for writing it to a key file.
     pub fn seed(&self) -> zeroize::Zeroizing<[u8; 32]> {
-        zeroize::Zeroizing::new(self.0.to_bytes())
+        zeroize::Zeroizing::new(self.key.to_bytes())
     }
 
     /// The public key, which is also the account that this key signs for.
     pub fn account(&self) -> AccountId {
-        AccountId::new(self.0.verification_key().into())
+        AccountId::new(self.key.verification_key().into())
     }
 
     /// Signs a digest. Deterministic (RFC 8032): the same digest gives the same bytes.
     pub(crate) fn sign(&self, digest: &Digest) -> Signature {
-        Signature(self.0.sign(digest.as_bytes()).to_bytes())
+        let compute = || Signature(self.key.sign(digest.as_bytes()).to_bytes());
+        let Some(memory) = &self.memory.0 else { return compute() };
+        let account = self.account();
+        memory.signature(&account, digest).unwrap_or_else(|| {
+            let signature = compute();
+            memory.note_signature(&account, digest, &signature);
+            signature
+        })
     }
 }
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.0);
+        zeroize::Zeroize::zeroize(&mut self.key);
     }
 }
 
@@ -92,19 +109,25 @@ pub enum Role {
     Admin,
 }
 
-/// Remembers signatures that were found to be valid.
+/// Remembers signatures that were found to be valid, and signatures that were made.
 ///
 /// Whether a signature is valid is a function of who signed, what, and the signature, and the digest names the first
-/// two. So remembering changes how long checking takes, and nothing else. It pays where the same votes are checked
-/// again and again: in many certificates, or by many replicas in one process.
+/// two; a signature that is made is a function of the key and the digest. So remembering changes how long checking and
+/// signing take, and nothing else. It pays where the same votes are checked again and again: in many certificates, or
+/// by many replicas in one process. That a key signs the same again happens in simulated worlds only, which are many
+/// and alike.
 pub trait Memory: Send + Sync {
     /// Whether the signature of what has this digest is known to be valid.
     fn knows(&self, digest: &Digest, signature: &Signature) -> bool;
     /// It is valid.
     fn note(&self, digest: &Digest, signature: &Signature);
+    /// What the key of this account made of this digest, if that is known.
+    fn signature(&self, account: &AccountId, digest: &Digest) -> Option<Signature>;
+    /// It made this.
+    fn note_signature(&self, account: &AccountId, digest: &Digest, signature: &Signature);
 }
 
-/// A memory that several keyrings share. It is no part of a network's identity.
+/// A memory that several keyrings and keys share. It is no part of a network's identity.
 #[derive(Clone, Default)]
 pub(crate) struct SharedMemory(Option<Arc<dyn Memory>>);
 
@@ -114,7 +137,10 @@ impl SharedMemory {
     }
 
     fn knows(&self, claim: &Claim) -> bool {
-        self.0.as_ref().is_some_and(|memory| memory.knows(&claim.digest, &claim.signature))
+        let Claim { key, digest, signature } = claim;
+        // What a key has made is valid for that key, and for no other.
+        let made = |memory: &dyn Memory| memory.signature(&AccountId::new((*key).into()), digest) == Some(*signature);
+        self.0.as_deref().is_some_and(|memory| made(memory) || memory.knows(digest, signature))
     }
 
     fn note(&self, claim: &Claim) {
@@ -355,6 +381,39 @@ mod tests {
         }
 
         fn note(&self, _: &Digest, _: &Signature) {}
+
+        fn signature(&self, account: &AccountId, digest: &Digest) -> Option<Signature> {
+            (*account == key(1).account() && *digest == Digest::of("test", &1u8)).then_some(Signature([7; 64]))
+        }
+
+        fn note_signature(&self, account: &AccountId, digest: &Digest, signature: &Signature) {
+            let key = [1, 2].map(key).into_iter().find(|key| key.account() == *account);
+            assert_eq!(*signature, key.expect("whose it is").sign(digest));
+        }
+    }
+
+    fn key(seed: u8) -> SecretKey {
+        SecretKey::from_seed([seed; 32])
+    }
+
+    #[test]
+    fn what_a_key_has_made_is_valid_for_that_key_alone() {
+        let made = Claim { signature: Signature([7; 64]), ..claim(1, 1) };
+        let keyring = Keyring::new(Digest::new([0; 32]), [], []).unwrap();
+        let keyring = keyring.remembering(SharedMemory::new(Arc::new(Notes(BTreeMap::new()))));
+        assert!(keyring.holds(&made), "it believes its memory");
+        for other in [Claim { key: claim(2, 1).key, ..made.clone() }, Claim { digest: claim(1, 2).digest, ..made }] {
+            assert!(!keyring.holds(&other));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_not_signed_again_and_everything_else_is() {
+        let (one, other) = (Digest::of("test", &1u8), Digest::of("test", &2u8));
+        let remembering = |seed| key(seed).remembering(Arc::new(Notes(BTreeMap::new())));
+        assert_eq!(remembering(1).sign(&one), Signature([7; 64]), "it believes its memory");
+        assert_eq!(remembering(1).sign(&other), key(1).sign(&other));
+        assert_eq!(remembering(2).sign(&one), key(2).sign(&one));
     }
 
     #[test]
