@@ -5,6 +5,7 @@
 //! is what surrounds a machine: the network, the clock, the disk, the moment of a crash, and the members that lie.
 
 pub mod adversary;
+mod agenda;
 pub mod campaign;
 mod clientele;
 pub mod clock;

@@ -14,6 +14,7 @@ use bezant_types::{Bundle, Genesis, Keyring, Moment, ReplicaId, Request, Signed,
 
 use crate::adversary;
 use crate::adversary::client::Schemer;
+use crate::agenda::Agenda;
 use crate::clientele::{Asker, Liar};
 use crate::dice::Dice;
 use crate::machine::{Machine, Traitor};
@@ -133,8 +134,7 @@ pub struct World {
     pub(crate) height: u64,
     pub(crate) asked_at: BTreeMap<(usize, u64), u64>,
     pub(crate) longest_wait_us: u64,
-    queue: BTreeMap<(u64, u64), Event>,
-    serial: u64,
+    agenda: Agenda,
     events: u64,
 }
 
@@ -216,8 +216,7 @@ impl World {
             height: 0,
             asked_at: BTreeMap::new(),
             longest_wait_us: 0,
-            queue: BTreeMap::new(),
-            serial: 0,
+            agenda: Agenda::default(),
             events: 0,
         })
     }
@@ -227,12 +226,7 @@ impl World {
         self.begin();
         let end = self.scenario.run.as_micros();
         while self.failure.is_none() {
-            let Some(entry) = self.queue.first_entry() else { break };
-            let (at, _) = *entry.key();
-            if at > end {
-                break;
-            }
-            let event = entry.remove();
+            let Some((at, event)) = self.agenda.next_until(end) else { break };
             self.now = at;
             self.events += 1;
             self.happen(event);
@@ -273,8 +267,7 @@ impl World {
     }
 
     pub(crate) fn schedule_at(&mut self, at: u64, event: Event) {
-        self.serial += 1;
-        self.queue.insert((at.max(self.now), self.serial), event);
+        self.agenda.insert(at.max(self.now), event);
     }
 
     fn happen(&mut self, event: Event) {
@@ -377,7 +370,7 @@ impl World {
     /// A client asks for something.
     pub(crate) fn ask(&mut self, client: usize, transactions: Vec<bezant_types::Transaction>) {
         let now = Moment::new(self.now / 1_000);
-        let (digest, parameters) = (self.genesis.digest(), self.genesis.parameters().clone());
+        let (digest, parameters) = (self.keyring.genesis(), self.genesis.parameters().clone());
         let (bundle, request) = self.clients[client].ask(now, digest, &parameters, transactions);
         self.asked_at.insert((client, request.number().get()), self.now);
         self.note(

@@ -37,6 +37,8 @@ pub struct Corrupted {
     id: ReplicaId,
     keys: Vec<(ReplicaId, SecretKey)>,
     genesis: Genesis,
+    /// The digest of the genesis.
+    network: Digest,
     /// What the member's clock shows.
     pub now: Moment,
     /// Its randomness.
@@ -47,7 +49,7 @@ pub struct Corrupted {
 impl Corrupted {
     /// Member `id`, with its own key and those of the members that it colludes with.
     pub fn new(id: ReplicaId, keys: Vec<(ReplicaId, SecretKey)>, genesis: Genesis, dice: Dice) -> Self {
-        Self { id, keys, genesis, now: Moment::ZERO, dice, deeds: Vec::new() }
+        Self { id, keys, network: genesis.digest(), genesis, now: Moment::ZERO, dice, deeds: Vec::new() }
     }
 
     /// Who it is.
@@ -88,7 +90,7 @@ impl Corrupted {
     /// Signs as one of the members that it colludes with, if it has that key.
     pub fn sign_as<M: Signable<Signer = ReplicaId>>(&self, member: ReplicaId, message: M) -> Option<Signed<M>> {
         let (_, key) = self.keys.iter().find(|(one, _)| *one == member)?;
-        Some(Verified::sign(message, member, key, self.genesis.digest()).into_signed())
+        Some(Verified::sign(message, member, key, self.network).into_signed())
     }
 
     /// All other members.

@@ -11,7 +11,8 @@ use std::str::FromStr;
 
 use bezant_pbft::message::Reply;
 use bezant_types::{
-    AccountId, Bundle, Genesis, Moment, Operation, ReplicaId, RequestNumber, SecretKey, Signed, Transaction, Verified,
+    AccountId, Bundle, Digest, Genesis, Moment, Operation, ReplicaId, RequestNumber, SecretKey, Signed, Transaction,
+    Verified,
 };
 
 pub use self::flooding_client::FloodingClient;
@@ -34,6 +35,8 @@ pub struct Sending {
 pub struct Schemer {
     key: SecretKey,
     genesis: Genesis,
+    /// The digest of the genesis.
+    network: Digest,
     /// What its clock shows.
     pub now: Moment,
     /// Its randomness.
@@ -44,7 +47,7 @@ pub struct Schemer {
 impl Schemer {
     /// A client with this key.
     pub fn new(key: SecretKey, genesis: Genesis, dice: Dice) -> Self {
-        Self { key, genesis, now: Moment::ZERO, dice, sendings: Vec::new() }
+        Self { key, network: genesis.digest(), genesis, now: Moment::ZERO, dice, sendings: Vec::new() }
     }
 
     /// Who it is.
@@ -64,7 +67,7 @@ impl Schemer {
 
     /// Signs as itself: the only key it holds.
     pub fn sign(&self, bundle: Bundle) -> Signed<Bundle> {
-        Verified::sign(bundle, self.account(), &self.key, self.genesis.digest()).into_signed()
+        Verified::sign(bundle, self.account(), &self.key, self.network).into_signed()
     }
 
     /// Sends something, now.
