@@ -2,7 +2,8 @@
 //!
 //! `mutants/NAME.mutant` says what is mistaken, changes some lines of the code, and names the commands that notice.
 //! Each mistake is made on a copy of the tree, never in it. The same commands are run on the unchanged copy first: a
-//! command that fails there notices nothing.
+//! command that fails there notices nothing. Every command that a mutant names must notice it: `caught-by` is a claim
+//! about that command, and a world that misses what it is said to see is as much news as a test that does.
 //!
 //! ```text
 //! # Counts commits for any digest.
@@ -61,21 +62,25 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
                 sound.push(command.clone());
             }
         }
-        let start = Instant::now();
-        let caught = copy.with(mutant, || copy.first_to_notice(mutant))?;
-        let seconds = start.elapsed().as_secs_f64();
-        match caught {
-            Some((command, reason)) => {
-                println!("caught    {:<32} {seconds:>6.1} s  {command}\n          {reason}", mutant.name);
+        println!("{}: {}", mutant.name, mutant.what);
+        copy.with(mutant, || {
+            for command in &mutant.caught_by {
+                let start = Instant::now();
+                let caught = copy.notices(command, mutant)?;
+                let seconds = start.elapsed().as_secs_f64();
+                match caught {
+                    Some(reason) => println!("  caught    {seconds:>6.1} s  {command}\n            {reason}"),
+                    None => {
+                        println!("  SURVIVED  {seconds:>6.1} s  {command}");
+                        survivors.push(format!("{} by `{command}`", mutant.name));
+                    }
+                }
             }
-            None => {
-                println!("SURVIVED  {:<32} {seconds:>6.1} s  {}", mutant.name, mutant.what);
-                survivors.push(mutant.name.clone());
-            }
-        }
+            Ok(())
+        })?;
     }
-    println!("{} of {} mutants were caught", mutants.len() - survivors.len(), mutants.len());
-    ensure!(survivors.is_empty(), "nothing noticed {}", survivors.join(", "));
+    ensure!(survivors.is_empty(), "not noticed: {}", survivors.join(", "));
+    println!("all {} mutants were caught by all that they name", mutants.len());
     Ok(())
 }
 
@@ -117,16 +122,12 @@ impl Copy {
         outcome
     }
 
-    fn first_to_notice(&self, mutant: &Mutant) -> Result<Option<(String, String)>> {
-        for command in &mutant.caught_by {
-            let output = self.run(command)?;
-            let text = tail(&output);
-            ensure!(!text.contains("could not compile"), "{} does not compile:\n{text}", mutant.name);
-            if !output.status.success() {
-                return Ok(Some((command.clone(), reason(&output))));
-            }
-        }
-        Ok(None)
+    /// What `command` says of the mutant, if it notices.
+    fn notices(&self, command: &str, mutant: &Mutant) -> Result<Option<String>> {
+        let output = self.run(command)?;
+        let text = tail(&output);
+        ensure!(!text.contains("could not compile"), "{} does not compile:\n{text}", mutant.name);
+        Ok((!output.status.success()).then(|| reason(&output)))
     }
 
     pub(crate) fn run(&self, command: &str) -> Result<Output> {
