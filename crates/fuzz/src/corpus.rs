@@ -57,8 +57,8 @@ pub(crate) fn bundle(number: u64) -> Signed<Bundle> {
     Verified::sign(bundle, client_key().account(), &client_key(), digest()).into_signed()
 }
 
-/// One of the client's first few requests. They are made once: a run names hundreds, and a signature costs more than all
-/// that the replica does about one.
+/// One of the client's first few requests. They are made once: a run names hundreds, and a signature costs more than
+/// all that the replica does about one.
 pub(crate) fn request(number: u64) -> Request {
     static REQUESTS: OnceLock<Vec<Request>> = OnceLock::new();
     let make = |number| {
