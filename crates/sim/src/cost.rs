@@ -2,7 +2,7 @@
 //! without it.
 //!
 //! The corrupted member is the one that can do most ([`Setting`]). The network is fair and as wide as a good line
-//! ([`LINE`]), or a flood would cost nothing; the clients ask again a little after each answer, so that what they get
+//! (`LINE`), or a flood would cost nothing; the clients ask again a little after each answer, so that what they get
 //! in a given time falls as answers come later. What is counted is what the honest clients see: their answers, and the
 //! longest that one of them waited. Messages cost their time on the line and syncs theirs on the disk; processors cost
 //! nothing, so work that an adversary makes others do is seen by its bytes only.
