@@ -375,6 +375,34 @@ fn a_full_ledger_refuses_to_grow_and_lets_shrink() {
 }
 
 #[test]
+fn a_ledger_is_filled_to_its_last_byte_and_no_further() {
+    let limit = 1 << 20;
+    let full = Refusal::StateFull { limit };
+    let mut w = World::new();
+    for size in [3000, 100] {
+        while w.one(ALICE, set(&format!("k{}", w.numbers), &"x".repeat(size))).is_ok() {}
+    }
+    // To the byte, by replacing and by appending.
+    let mut fill = |by: fn(&str) -> Operation| {
+        w.one(ALICE, set("k1", "")).unwrap();
+        w.one(ALICE, set("k1", &"x".repeat(1000))).unwrap();
+        let room = usize::try_from(limit - w.checkpoint().bytes()).unwrap();
+        assert_eq!(w.one(ALICE, by(&"x".repeat(room + 1))), Err(full.clone()), "a byte too many");
+        let room = usize::try_from(limit - w.checkpoint().bytes()).unwrap();
+        assert!(w.one(ALICE, by(&"x".repeat(room))).is_ok(), "what fits exactly");
+    };
+    fill(|more| set("k1", &["x".repeat(1000).as_str(), more].concat()));
+    fill(|more| append("k1", more));
+    // Bob's first outcome is recorded whatever there is room for. What grows nothing is as good as before.
+    let length = w.value("k1").unwrap().len();
+    assert!(w.checkpoint().bytes() > limit, "above the limit");
+    assert_eq!(w.one(ALICE, set("k1", &"y".repeat(length))), Ok(Answer::Done));
+    assert_eq!(w.one(ALICE, append("k1", "")), Ok(Answer::Integer(length as i64)));
+    assert_eq!(w.one(ALICE, append("k1", "y")), Err(full.clone()));
+    assert_eq!(w.one(ALICE, set("k1", &"y".repeat(length + 1))), Err(full));
+}
+
+#[test]
 fn answers_that_do_not_fit_a_reply_are_refused_one_transaction_at_a_time() {
     let mut w = World::new();
     w.one(ALICE, set("k", &"x".repeat(4096))).unwrap();

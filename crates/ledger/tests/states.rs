@@ -397,3 +397,23 @@ fn the_count_of_bytes_is_that_of_the_records() {
     assert_eq!(state.bytes(), records as u64);
     assert_eq!(state.height(), SequenceNumber::new(3));
 }
+
+#[test]
+fn states_and_ledgers_that_differ_are_not_equal() {
+    // Every test that compares states would pass if all states were equal.
+    let mut w = World::new();
+    w.one(ALICE, set("k", "v")).unwrap();
+    let (state, ledger) = (w.checkpoint(), w.ledger.clone());
+    assert_eq!((&state, &ledger), (&w.checkpoint(), &w.ledger));
+    w.block(&[]);
+    assert_ne!(w.checkpoint(), state, "the height is a part of the state");
+    assert_ne!(w.ledger, ledger);
+    w.ledger = ledger.clone();
+    let request = w.request(ALICE, 2, vec![Transaction::single(set("k", "w"))]);
+    let mut other = w.clone();
+    let another = other.request(ALICE, 2, vec![Transaction::single(set("k", "x"))]);
+    w.block(&[request]);
+    other.block(&[another]);
+    assert_ne!(w.checkpoint(), other.checkpoint(), "at one height");
+    assert_ne!(w.ledger, other.ledger);
+}

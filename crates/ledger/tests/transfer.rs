@@ -9,7 +9,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bezant_ledger::transfer::{
-    Content, Detail, Ignored, Lie, Outline, Piece, PieceId, PieceRequest, Token, Transfer, TransferFailed,
+    Content, Detail, Ignored, Lie, Outline, Piece, PieceId, PieceRequest, Progress, Token, Transfer, TransferFailed,
     TransferInput, TransferOutput, Wanted, serve,
 };
 use bezant_ledger::{Key, Ledger, Prefix, Side, State, record};
@@ -172,6 +172,24 @@ fn a_replica_without_anything_fetches_all_of_it_and_can_go_on() {
     assert!(net.most_under_way <= 3 * 8, "{} pieces were under way at once", net.most_under_way);
     let shares: Vec<_> = net.asked.values().collect();
     assert!(shares.iter().all(|asked| **asked > 30), "all peers carry their share: {shares:?}");
+}
+
+#[test]
+fn a_transfer_tells_how_far_it_is() {
+    let target = world_of(3000).checkpoint();
+    let mut net = Net::new(&target, None, vec![honest(&target)]);
+    let seen = |net: &Net| {
+        let Progress { total_bytes, held_bytes, fetched_bytes } = net.transfer.progress();
+        (total_bytes, held_bytes, fetched_bytes)
+    };
+    assert_eq!(seen(&net), (0, 0, 0), "before the header nothing is known");
+    assert!(net.run_for(30).is_none());
+    let (total, some, fetched) = seen(&net);
+    assert_eq!(total, target.bytes());
+    assert!(0 < some && some < total && some <= fetched, "{some} of {total} held, {fetched} fetched");
+    assert!(net.run_for(30).is_none());
+    let (_, more, _) = seen(&net);
+    assert!(some < more && more < total, "{some}, then {more} of {total}");
 }
 
 #[test]
