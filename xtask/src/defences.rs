@@ -3,6 +3,8 @@
 //! A defence is taken away by a mutant that says whom it is `against:`. Both sides are measured by `bezant sim cost`,
 //! on the same seeds; what was kept is held against the group with nobody corrupted and every defence in place.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
@@ -29,12 +31,14 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
         "| adversary | with all defences | kept | longest wait | view | without: | | kept | longest wait | view |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    for mutant in mutants.iter().filter(|mutant| mutant.against.iter().any(|one| adversaries.contains(&one))) {
-        let of_this: Vec<&String> = mutant.against.iter().filter(|one| adversaries.contains(one)).collect();
+    // First everything that the unchanged copy says, so that it is built once.
+    let with = adversaries.iter().map(|name| Ok((*name, measure(&copy, name)?))).collect::<Result<BTreeMap<_, _>>>()?;
+    for mutant in mutants.iter().filter(|mutant| mutant.against.iter().any(|one| with.contains_key(one))) {
+        let of_this: Vec<&String> = mutant.against.iter().filter(|one| with.contains_key(one)).collect();
         let measure = || of_this.iter().map(|name| measure(&copy, name)).collect::<Result<Vec<_>>>();
-        let with = measure()?;
         let without = copy.with(mutant, measure).with_context(|| mutant.name.clone())?;
-        for ((name, with), without) in of_this.iter().zip(&with).zip(&without) {
+        for (name, without) in of_this.iter().zip(&without) {
+            let with = &with[*name];
             let cells = |cost: &Cost| {
                 let kept = (cost.answered * 100).checked_div(with.answered_without).unwrap_or_default();
                 format!("{kept} % | {} ms | {}", cost.longest_wait_ms, cost.highest_view)
