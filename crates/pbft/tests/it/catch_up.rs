@@ -178,6 +178,38 @@ fn what_a_fetch_brings_is_bounded() {
     assert!(answers(&mut w, 2).len() <= 260, "so many in one interval");
 }
 
+/// Hazard 70: a few large things asked for again and again cost more than many small ones, so bytes are counted, too.
+#[test]
+fn the_bytes_that_a_peer_fetches_are_rationed() {
+    let parameters = Parameters { max_batch_requests: 32_000, status_interval_ms: 100, ..small() };
+    let mut w = World::puppets(4, &[1], parameters);
+    let m = w.members.clone();
+    let requests = (0..32_000u64).map(|i| Digest::of("test", &i)).collect();
+    let batch = Batch::Requests { timestamp: m.batch(w.now, &[]).timestamp(), requests };
+    w.tell(1, &m.pre_prepare(0, 1, &batch));
+    w.run(5);
+    w.sent = Some(vec![]);
+    w.links.delay = (1, 1);
+    for _ in 0..60 {
+        w.transmit(2, 1, &m.fetch(2, vec![], vec![(at(1), batch.digest())]));
+    }
+    w.run(3);
+    let ration = 32 << 20;
+    assert_eq!(answers(&mut w, 2).len(), ration / encoded_len(&batch) + 1, "until the ration is used up");
+    assert_eq!(w.ignored.last().map(|(.., reason)| *reason), Some(Ignored::Rationed));
+    w.transmit(3, 1, &m.fetch(3, vec![], vec![(at(1), batch.digest())]));
+    w.run(3);
+    assert_eq!(answers(&mut w, 3).len(), 1, "another peer has a ration of its own");
+    w.run(150);
+    w.transmit(2, 1, &m.fetch(2, vec![], vec![(at(1), batch.digest())]));
+    w.run(3);
+    assert_eq!(
+        answers(&mut w, 2).iter().filter(|packet| matches!(packet, Packet::Batch(..))).count(),
+        1,
+        "a new ration"
+    );
+}
+
 /// Hazard 70: one answer to a status in an interval, and nothing for oneself.
 #[test]
 fn help_is_rationed() {
