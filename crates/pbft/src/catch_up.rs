@@ -166,6 +166,7 @@ impl Replica {
             self.help_with_votes(to, &status, high, out);
         }
         if status.standing == Standing::Recovering {
+            self.remind(peer, &status, out);
             self.send_status(to, out);
         }
         self.on_answer(peer, &status, out);

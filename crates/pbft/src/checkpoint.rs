@@ -222,6 +222,7 @@ impl Replica {
             // What it executed in silence it vouches for now.
             let above: Vec<_> = self.roots.range(low.next()..).map(|(sequence, root)| (*sequence, *root)).collect();
             above.into_iter().for_each(|(sequence, root)| vouch(sequence, root, out));
+            self.speak_up(out);
         }
         if was_outrun {
             self.forget_beyond();

@@ -10,8 +10,10 @@
 //! water mark was a checkpoint that a quorum had executed; whoever executed it has a stable checkpoint not more than a
 //! window below. So with M the highest stable checkpoint that a quorum of others can prove, it never voted above M +
 //! 2L. It stays silent until a checkpoint there is stable: it executes, answers clients, and helps others with proofs,
-//! but signs no vote, no view change and no checkpoint. What this cannot exclude: a view change for a view that nobody
-//! has reached yet. Until the group passes such a view the member still counts among the f.
+//! but signs no vote, no view change and no checkpoint. A view that it had asked for and nobody has reached yet is not
+//! covered by that. Whoever heard it ask says so, in the silent one's own signed words, and it is bound to them as if
+//! it had its log. What this cannot exclude: a view change that no honest member heard, or remembers after a restart of
+//! its own. Until the group passes such a view the member still counts among the f.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -12,15 +12,15 @@
 
 use alloc::vec::Vec;
 
-use bezant_types::{Committee, Keyring, Verified, View};
+use bezant_types::{Committee, Keyring, ReplicaId, Verified, View};
 
 use crate::certificate::{CheckpointCertificate, PreparedCertificate};
 use crate::config::Config;
 use crate::evidence::{Evidence, Pair};
 use crate::ignored::{Blame, Ignored};
-use crate::message::{Batch, NewView, PrePrepare, ViewChange};
+use crate::message::{Batch, NewView, PrePrepare, Status, ViewChange};
 use crate::new_view::Plan;
-use crate::packet::Outgoing;
+use crate::packet::{Message, Outgoing};
 use crate::ready::{Effect, Outbox, Recipients, Timer};
 use crate::record::Record;
 use crate::replica::{Phase, Replica, Stage, sequence_of};
@@ -128,6 +128,9 @@ impl Replica {
     /// Rules V-5 and V-6: a member gives up on a primary.
     pub(crate) fn on_view_change(&mut self, message: Verified<ViewChange>, out: &mut Outbox) {
         let signer = message.signer();
+        if signer == self.id() && !self.silence.may_vote() {
+            return self.recall(message, out);
+        }
         if let Err(reason) = self.admit_view_change(&message) {
             if reason == Ignored::Contradiction {
                 let known = &self.view_changes.get(&signer).expect("a contradiction contradicts something").message;
@@ -145,6 +148,45 @@ impl Replica {
         };
         self.view_changes.insert(signer, valid);
         self.join_others(out);
+        self.gather(out);
+    }
+
+    /// Rule A-1: a member that lost its log does not know which view it had asked for.
+    pub(crate) fn remind(&self, peer: ReplicaId, status: &Status, out: &mut Outbox) {
+        if let Some(asked) = self.view_changes.get(&peer).filter(|asked| asked.view() > status.view) {
+            out.send(Recipients::One(peer), Outgoing::Proven(Message::ViewChange(asked.message.clone())));
+        }
+    }
+
+    /// Rule A-1: what this replica asked for in the life that it has forgotten, from a peer that heard it. It is bound
+    /// to that as if it had its log: it stays out of the views below.
+    fn recall(&mut self, message: Verified<ViewChange>, out: &mut Outbox) {
+        let (signer, asked) = (message.signer(), message.message().clone());
+        if asked.view <= self.view {
+            return out.ignore(Some(signer), Ignored::OldView);
+        }
+        if !self.may_check(signer) {
+            return out.ignore(Some(signer), Ignored::Rationed);
+        }
+        let valid = match ValidViewChange::check(message, &self.config) {
+            Ok(valid) => valid,
+            Err(reason) => return out.ignore(Some(signer), reason),
+        };
+        self.leave_view(asked.view, out);
+        self.asked = Some(asked.clone());
+        out.record(Record::ViewChange(asked));
+        self.view_changes.insert(signer, valid);
+        self.gather(out);
+    }
+
+    /// The silence of rule A-1 is over in the middle of a view change: what this replica had asked for it asks for
+    /// again, and its timer, which meant nothing meanwhile, runs from now on.
+    pub(crate) fn speak_up(&mut self, out: &mut Outbox) {
+        let Phase::ViewChanging(_) = self.phase else { return };
+        self.phase = Phase::ViewChanging(Stage::Gathering);
+        if let Some(asked) = self.asked.clone() {
+            out.send(Recipients::All, Outgoing::ViewChange(asked));
+        }
         self.gather(out);
     }
 

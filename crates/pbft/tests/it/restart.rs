@@ -544,3 +544,35 @@ fn a_restored_state_comes_with_a_certificate_that_was_checked() {
     assert!(check(&[0, 1]).is_err());
     let _ = check(&[0, 1, 3]).map(|certificate| Input::Restored { certificate }).expect("a sound certificate");
 }
+
+/// Rule A-1: alone it had asked for view 1, and the others stay in view 0. They tell it so when it comes back without
+/// its log, and it neither works in view 0 again nor asks for view 1 with another story.
+#[test]
+fn a_replica_without_its_log_is_told_which_view_it_had_asked_for() {
+    for primary_fails in [false, true] {
+        let mut w = World::new(4, small(), 77);
+        w.work(2);
+        w.lose(|_, to, _| to == 3);
+        w.ask(0);
+        w.run(1_000);
+        assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
+        let asked = w.word(3, Kind::ViewChange, 1, 0);
+        assert!(asked.is_some());
+        w.heal();
+        w.finish();
+        w.crash(3);
+        w.restart_without_log(3);
+        w.work(30);
+        assert!(w.replicas()[..3].iter().all(|node| w.view(*node) == 0));
+        assert_eq!(w.view(3), 1, "it is where it was");
+        w.converge();
+        if primary_fails {
+            w.crash(0);
+            w.ask(0);
+            w.finish();
+            assert!(w.replicas()[1..].iter().all(|node| w.view(*node) == 1));
+            assert_eq!(w.word(3, Kind::ViewChange, 1, 0), asked, "in the same words");
+        }
+        assert!(w.accused.is_empty());
+    }
+}
