@@ -7,8 +7,8 @@
 //!
 //! 1. Does the order of the blocks explain all answers ([`order`])? Then it is linearizable. One pass.
 //! 2. Is what it says of a single entry or balance linearizable ([`parts`])? If not, nor is the whole. Short searches.
-//! 3. Is there any order that explains all answers ([`mod@search`])? A search that is given up after so many attempts is a
-//!    complaint like a crime, with words of its own: what was not decided has not passed.
+//! 3. Is there any order that explains all answers ([`mod@search`])? A search that is given up after so many attempts
+//!    is a complaint like a crime, with words of its own: what was not decided has not passed.
 //!
 //! The workload may use every operation but `Grant` and `Revoke`, within the limits of the genesis: the model knows
 //! neither. What a corrupted client asks is not shown when it is asked, so what it touches in any block that is
