@@ -14,12 +14,18 @@ use crate::scenario::{Damage, Flow, Kind, Scenario, Span, Step, Weather};
 use crate::world::Failure;
 use crate::{adversary, adversary::client};
 
-/// How many bytes each link carries in a second.
+/// How many bytes the line of each machine carries in a second.
 const LINE: u64 = 4 << 20;
+/// The same where lines are narrow.
+const NARROW_LINE: u64 = 256 << 10;
 /// How many honest clients ask.
 const CLIENTS: usize = 4;
 /// How long they rest between an answer and the next request, in the mean.
 const PAUSE: Span = Span::millis(50);
+
+/// How many requests a batch holds at most, and how long it takes to execute, where batches are small.
+const LADEN_BATCH: u64 = 4;
+const LADEN_EXECUTION: Span = Span::millis(20);
 
 /// Who is corrupted.
 #[derive(Clone, Copy, Debug)]
@@ -84,15 +90,26 @@ pub enum Setting {
     /// The network loses the first primary's proposals for a while, so another view begins: replica 1 opens it, and is
     /// corrupted.
     NewView,
-    /// Replica 3 was away and fetches the state from the others. Replica 0 is corrupted.
+    /// Replica 3 was away and fetches the state from the others: the header from replica 0, and what is below it from
+    /// replica 1, which is corrupted.
     Transfer,
+    /// Two other views begin, one after the other. Replica 3 alone prepares something in the first and is away in the
+    /// second, and takes part again in the third, whose primary needs it. Replica 3 is corrupted.
+    TwoViews,
+    /// A batch is small and takes long to execute, so that what waits has to wait its turn. Replica 0 is corrupted.
+    Laden,
+    /// The lines are narrow. Replica 3 is corrupted.
+    Narrow,
 }
 
 impl Setting {
     /// Where this foe does its harm.
     pub fn of(foe: Foe) -> Self {
         match foe.name() {
-            "equivocating-new-view" | "forged-certificates" | "stale-certificates" => Self::NewView,
+            "equivocating-new-view" | "forged-certificates" => Self::NewView,
+            "stale-certificates" => Self::TwoViews,
+            "flooding" => Self::Laden,
+            "fetch-flood" => Self::Narrow,
             "poisoned-transfer" => Self::Transfer,
             _ => Self::Work,
         }
@@ -104,27 +121,53 @@ impl Setting {
             Self::Work => "nobody",
             Self::NewView => "nobody, in a view change",
             Self::Transfer => "nobody, in a state transfer",
+            Self::TwoViews => "nobody, in two view changes",
+            Self::Laden => "nobody, in small batches",
+            Self::Narrow => "nobody, on narrow lines",
         }
     }
 }
 
 /// The world of one seed.
 pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Scenario {
-    let network = Weather { bandwidth: Some(LINE), ..Weather::FAIR };
+    let line = if setting == Setting::Narrow { NARROW_LINE } else { LINE };
+    let network = Weather { bandwidth: Some(line), ..Weather::FAIR };
     let mut scenario = Scenario { pause: Some(PAUSE), network, ..Scenario::quiet(seed, 4, CLIENTS, time) };
-    let corrupted = if setting == Setting::NewView { 1 } else { 0 };
+    let corrupted = match setting {
+        Setting::Work | Setting::Laden => 0,
+        Setting::NewView | Setting::Transfer => 1,
+        Setting::TwoViews | Setting::Narrow => 3,
+    };
     match foe {
         None => {}
         Some(Foe::Member(kind)) => scenario.traitors.push((corrupted, kind.name.to_owned())),
         Some(Foe::Twins) => scenario.twins.push(corrupted),
         Some(Foe::Client(kind)) => scenario.corrupted_clients.push(kind.name.to_owned()),
     }
+    let lose = |kinds: &[Kind], to: &[u16]| Step::Lose(Flow { kinds: kinds.to_vec(), from: vec![], to: to.to_vec() });
     let (begin, end) = (Span::millis(1_000), Span::millis(8_000));
     scenario.steps = match setting {
-        Setting::Work => Vec::new(),
+        Setting::Work | Setting::Narrow => Vec::new(),
         Setting::NewView => {
             let proposals = Flow { kinds: vec![Kind::PrePrepare], from: vec![0], to: Vec::new() };
             vec![(begin, Step::Lose(proposals)), (end, Step::Heal)]
+        }
+        Setting::Laden => {
+            scenario.parameters.push(("max-batch-requests".to_owned(), LADEN_BATCH));
+            (0..4).map(|one| (Span::micros(0), Step::SlowExecution(one, LADEN_EXECUTION))).collect()
+        }
+        Setting::TwoViews => {
+            let (parted, second, third) = (Span::millis(1_300), Span::millis(2_200), Span::millis(3_500));
+            vec![
+                (begin, lose(&[Kind::Prepare], &[0, 1, 2])),
+                (begin, lose(&[Kind::Commit], &[])),
+                (parted, Step::Cut(vec![3], vec![0, 1, 2])),
+                (second, Step::Heal),
+                (second, Step::Cut(vec![3], vec![0, 1, 2])),
+                (third, Step::Crash(1, Damage::Keeps)),
+                (third, Step::Heal),
+                (end, Step::Restart(1)),
+            ]
         }
         Setting::Transfer => vec![(begin, Step::Crash(3, Damage::Keeps)), (end, Step::Restart(3))],
     };

@@ -34,7 +34,8 @@ pub struct Network {
     weather: Weather,
     rules: Vec<Rule>,
     dice: Dice,
-    /// When each link will have carried what it was given.
+    /// When each link will have carried what it was given. The links that one end sends over share its line evenly, as
+    /// connections do; what is under way already keeps the pace that it began with.
     busy_until: BTreeMap<(End, End), u64>,
     stable: bool,
 }
@@ -98,7 +99,10 @@ impl Network {
         let start = match self.weather.bandwidth {
             None => now,
             Some(per_second) => {
-                let takes = (bytes() as u64).saturating_mul(1_000_000) / per_second.max(1);
+                let links = (from, End::Replica(0))..=(from, End::Client(usize::MAX));
+                let others = self.busy_until.range(links).filter(|((_, other), until)| *other != to && **until > now);
+                let sharing = 1 + others.count() as u64;
+                let takes = (bytes() as u64).saturating_mul(1_000_000).saturating_mul(sharing) / per_second.max(1);
                 let free = self.busy_until.entry((from, to)).or_default();
                 *free = (*free).max(now).saturating_add(takes);
                 *free
@@ -215,5 +219,17 @@ mod tests {
         let mut network = Network::new(weather, Dice::new(2));
         let arrivals: Vec<u64> = (0..3).filter_map(|_| send(&mut network, Kind::Batch, 0, 1)[0]).collect();
         assert!(arrivals.windows(2).all(|pair| pair[1] - pair[0] > 90_000), "{arrivals:?}");
+    }
+
+    #[test]
+    fn the_links_of_an_end_share_its_line() {
+        let weather = Weather { bandwidth: Some(1_000), ..Weather::FAIR };
+        let mut network = Network::new(weather, Dice::new(2));
+        let mut takes = |from, to| {
+            let arrival = network.send(0, End::Replica(from), End::Replica(to), Kind::Batch, || 100)[0];
+            arrival.map_or(0, |at| at / 90_000)
+        };
+        assert_eq!((takes(0, 1), takes(0, 2), takes(0, 3)), (1, 2, 3));
+        assert_eq!(takes(1, 0), 1, "another has a line of its own");
     }
 }

@@ -11,7 +11,7 @@ use crate::machine::{Process, Traitor};
 use crate::network::End;
 use crate::scenario::{Damage, Kind};
 use crate::sight::Sight;
-use crate::trace::{Brief, Short, Who};
+use crate::trace::{Brief, Served, Short, Sought, Who};
 use crate::world::{Event, Failure, Parcel, TICK_US, World};
 
 impl World {
@@ -187,17 +187,20 @@ impl World {
                 let life = machine.life;
                 self.schedule(after, Event::Release { at, life, outputs });
             }
-            Err(error) => {
-                // What the process would do, and say to its operator.
-                self.note(Who::Machine(at), "stops", format_args!("{error}"));
-                self.crash_by_disk(at);
-            }
+            Err(error) => self.crash_by_disk(at, &error.to_string()),
         }
     }
 
-    /// A disk failed a process, which ends; with the disk mended it starts again after a while.
-    fn crash_by_disk(&mut self, at: u16) {
-        let damage = self.machine(at).damage();
+    /// A disk failed a process, which says so to its operator and ends; with the disk mended it starts again after a
+    /// while. On a sound disk no process has a reason to.
+    fn crash_by_disk(&mut self, at: u16, error: &str) {
+        self.note(Who::Machine(at), "stops", format_args!("{error}"));
+        let machine = self.machine(at);
+        if machine.honest() && !machine.faulty_disk {
+            let what = format!("replica {} stops on a sound disk: {error}", machine.id);
+            return self.fail(Failure::Unexpected(what));
+        }
+        let damage = machine.damage();
         self.crash(at, damage);
         let life = self.machine(at).life;
         self.schedule(MENDED_US, Event::Reboot { at, life });
@@ -253,13 +256,20 @@ impl World {
         let (id, life, honest) = (machine.id, machine.life, machine.honest());
         match output {
             Output::Send { to, message } => self.say(at, to, message),
-            Output::AskPiece { to, request } => self.transmit(at, to, Parcel::AskPiece(request)),
+            Output::AskPiece { to, request } => {
+                self.note(Who::Machine(at), "asks", format_args!("{to} for {}", Sought(&request.wanted)));
+                self.transmit(at, to, Parcel::AskPiece(request));
+            }
             Output::Piece { to, piece } => {
                 let pieces = match &mut self.machine(at).traitor {
                     Some(traitor) => traitor.adversary.on_serving(&mut traitor.mind, to, piece),
                     None => vec![piece],
                 };
-                pieces.into_iter().for_each(|piece| self.transmit(at, to, Parcel::Piece(piece)));
+                for piece in pieces {
+                    let (sought, served) = (Sought(&piece.answers.wanted), Served(&piece.content));
+                    self.note(Who::Machine(at), "serves", format_args!("{to} with {served} for {sought}"));
+                    self.transmit(at, to, Parcel::Piece(piece));
+                }
             }
             Output::Execute(task) => {
                 if let (true, bezant_host::Task::Execute { block, .. }) = (honest, &task) {
@@ -406,10 +416,7 @@ impl World {
         let performed = match process.executor.work() {
             Ok(Some(performed)) => performed,
             Ok(None) => return,
-            Err(error) => {
-                self.note(Who::Machine(at), "stops", format_args!("{error}"));
-                return self.crash_by_disk(at);
-            }
+            Err(error) => return self.crash_by_disk(at, &error.to_string()),
         };
         machine.executing = true;
         self.schedule(execute_us, Event::Executed { at, life });
@@ -473,10 +480,7 @@ impl World {
                 self.machine(at).inbox.reports.extend(done);
                 self.wake_up(at);
             }
-            Err(error) => {
-                self.note(Who::Machine(at), "stops", format_args!("{error}"));
-                self.crash_by_disk(at);
-            }
+            Err(error) => self.crash_by_disk(at, &error.to_string()),
         }
     }
 
@@ -516,8 +520,15 @@ impl World {
         let Some(liar) = self.liars.get_mut(index) else { return };
         liar.mind.now = now;
         liar.client.on_tick(&mut liar.mind);
-        for sending in liar.mind.take_sendings().into_iter().take(SENDINGS_PER_TICK) {
+        let sendings = liar.mind.take_sendings();
+        let mut line = self.scenario.network.bandwidth.map(|bytes| bytes * TICK_US / 1_000_000);
+        let most = line.map_or(SENDINGS_PER_TICK, |_| sendings.len());
+        for sending in sendings.into_iter().take(most) {
             let bundle = Arc::new(sending.bundle);
+            if let Some(left) = &mut line {
+                let Some(less) = left.checked_sub(Parcel::Bundle(bundle.clone()).bytes() as u64) else { return };
+                *left = less;
+            }
             for at in 0..self.machines.len() as u16 {
                 if self.machine(at).id == sending.to {
                     self.schedule(sending.after_ms * 1_000, Event::HandsIn { client, at, bundle: bundle.clone() });
@@ -531,5 +542,5 @@ impl World {
 const TURN_US: u64 = 30;
 /// How long after a failure of its disk, or of its process, a machine starts again by itself.
 const MENDED_US: u64 = 200_000;
-/// How many requests a corrupted client gets through in a tick.
+/// How many requests a corrupted client gets through in a tick where lines have no bound.
 const SENDINGS_PER_TICK: usize = 8;

@@ -79,7 +79,7 @@ pub struct Weather {
     pub loss: u64,
     /// How many of a thousand arrive twice.
     pub duplicates: u64,
-    /// How many bytes a link carries in a second; `None`: any number.
+    /// How many bytes a second the line of each machine and client carries; `None`: any number.
     pub bandwidth: Option<u64>,
 }
 

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 
+use bezant_ledger::transfer::{Content, Detail, Wanted};
 use bezant_pbft::message::Batch;
 use bezant_pbft::packet::Message;
 use bezant_types::Digest;
@@ -128,6 +129,33 @@ impl fmt::Display for Short {
             return f.write_str("null");
         }
         self.0.as_bytes()[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What is asked of another's state, in a few words.
+pub(crate) struct Sought<'a>(pub(crate) &'a Wanted);
+
+impl fmt::Display for Sought<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Wanted::Header { root } => write!(f, "header {}", Short(*root)),
+            Wanted::Subtree { hash, detail: Detail::Leaves, .. } => write!(f, "leaves {}", Short(*hash)),
+            Wanted::Subtree { hash, detail: Detail::Hashes, .. } => write!(f, "hashes {}", Short(*hash)),
+        }
+    }
+}
+
+/// What is given of one's state, in a few words.
+pub(crate) struct Served<'a>(pub(crate) &'a Content);
+
+impl fmt::Display for Served<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Content::Unknown => f.write_str("nothing"),
+            Content::Header { header, trie_root } => write!(f, "header {}", Short(header.root(*trie_root))),
+            Content::Leaves(bytes) => write!(f, "{} bytes of leaves", bytes.len()),
+            Content::Outline(_) => f.write_str("hashes"),
+        }
     }
 }
 

@@ -428,7 +428,7 @@ impl Parcel {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.to_packet().encode().len(),
             Self::Packet(packet) => packet.encode().len(),

@@ -9,7 +9,7 @@
 //!
 //! *Strategy* — the contents of another piece, a flipped byte, half of it; the right contents in answer to another
 //! question; headers that differ each time and promise more than there is; an outline that never ends; or that it has
-//! nothing, always. Each receiver meets one of these for a while, then another.
+//! nothing. A header it mostly serves rightly, or it would not be asked for what follows.
 //!
 //! *Defences* — every piece hashes to what was asked for or its sender is a liar (rule L-10); who lied is left out for
 //! good, who has nothing rests longer each time; a frame bounds a piece.
@@ -87,9 +87,13 @@ impl Adversary for PoisonedTransfer {
     fn on_serving(&mut self, me: &mut Corrupted, _: ReplicaId, piece: Piece) -> Vec<Piece> {
         let Piece { answers, content } = piece;
         let last = self.last.replace(content.clone());
-        let poisoned = match me.dice.below(9) {
+        if matches!(content, Content::Header { .. }) && me.dice.below(4) != 0 {
+            return vec![Piece { answers, content }];
+        }
+        let poisoned = match me.dice.below(12) {
             0 => Content::Unknown,
-            1 => bruised(me, content),
+            // The most dangerous of all: it reads like a state.
+            1 | 9..=11 => bruised(me, content),
             2 => last.unwrap_or(Content::Unknown),
             3 => self.header(me),
             4 => Content::Leaves(vec![0xff; 1 << 16]),

@@ -8,9 +8,9 @@
 //! *Goal* — that the window is used up and nothing in it can execute; that the next primary has a window of gaps to
 //! fill.
 //!
-//! *Strategy* — the first batch of its view goes to the highest place that is allowed, the next to every second place
-//! below it; now and then to one place above, or to the low water mark itself. It votes for them as if they were in
-//! order.
+//! *Strategy* — the first batch of its view goes to the highest place that is allowed, the second to one place above
+//! it, the third to the low water mark itself, which are not; those that follow to every second place below, now and
+//! then above again. It votes for them as if they were in order.
 //!
 //! *Defences* — the window bounds how far it gets; nothing executes over a gap, so rule P-8 removes it; a new view
 //! fills gaps with null batches (V-2), which cost an agreement each and no execution.
@@ -56,10 +56,11 @@ impl WatermarkExhaustion {
             self.count = (vote.view, 0);
         }
         let high = self.notes.stable.saturating_add(me.genesis().parameters().window);
-        let place = match me.dice.below(16) {
-            0 => high.next(),
-            1 => self.notes.stable,
-            _ => high.saturating_sub(2 * self.count.1).max(vote.sequence),
+        let place = match self.count.1 {
+            1 => high.next(),
+            2 => self.notes.stable,
+            count if me.dice.below(8) > 0 => high.saturating_sub(2 * count).max(vote.sequence),
+            _ => high.next(),
         };
         self.count.1 += 1;
         self.moved.insert(key, place);
@@ -81,12 +82,12 @@ impl Default for WatermarkExhaustion {
 impl Adversary for WatermarkExhaustion {
     fn on_saying(&mut self, me: &mut Corrupted, _: ReplicaId, message: &Message) -> Vec<Packet> {
         self.notes.said(me, message);
-        if let Message::PrePrepare(vote, Some(batch)) = message
+        if let Message::PrePrepare(vote, batch) = message
             && me.signed(message)
         {
             let sequence = self.place(me, *vote.message());
             let moved = PrePrepare { sequence, ..*vote.message() };
-            return vec![Packet::PrePrepare(me.sign(moved), Some(batch.clone()))];
+            return vec![Packet::PrePrepare(me.sign(moved), batch.clone())];
         }
         honestly(message)
     }
