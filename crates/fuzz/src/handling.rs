@@ -11,8 +11,8 @@ use bezant_pbft::message::{
 };
 use bezant_pbft::packet::{Message, Packet};
 use bezant_pbft::record::Record;
-use bezant_pbft::{Block, Config, Effect, Input, Replica, Timer};
-use bezant_types::{Digest, Moment, ReplicaId, SequenceNumber, Timestamp, View};
+use bezant_pbft::{Block, Config, Effect, Executed, Input, Replica, Timer};
+use bezant_types::{Digest, Moment, ReplicaId, Request, SequenceNumber, Timestamp, View};
 
 use crate::corpus::{REPLICAS, batch, bundle, decided, request, sign, stable};
 use crate::decoders::network;
@@ -162,7 +162,8 @@ impl Run<'_> {
         if !self.delivered.is_empty() {
             let block = self.delivered.remove(0);
             let root = block.checkpoint.then(|| Digest::of("fuzz", &0u8));
-            let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
+            let fate = |one: &Request| Executed { client: one.client(), number: one.number(), fresh: true };
+            let executed = block.requests.iter().map(fate).collect();
             let sequence = block.sequence();
             self.step(Input::Applied { sequence, executed, root });
         }

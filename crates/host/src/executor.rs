@@ -16,9 +16,9 @@
 use std::collections::VecDeque;
 
 use bezant_ledger::{Execution, Ledger, State};
-use bezant_pbft::Block;
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::message::Reply;
+use bezant_pbft::{Block, Executed};
 use bezant_store::{BlockError, BlockStore, Disk};
 use bezant_types::{
     AccountId, Genesis, Outcome, ReplicaId, Request, RequestNumber, SecretKey, SequenceNumber, Verified, View,
@@ -63,7 +63,7 @@ pub enum Done {
         /// The state after it, if it was a checkpoint.
         checkpoint: Option<State>,
         /// The requests in it.
-        executed: Vec<(AccountId, RequestNumber)>,
+        executed: Vec<Executed>,
     },
     /// A request was answered from what is kept.
     Answered {
@@ -170,7 +170,8 @@ impl<D: Disk> Executor<D> {
             self.blocks.append(sequence, &seal_block(block))?;
         }
         let executions = self.ledger.execute(sequence, block.batch.timestamp(), &block.requests);
-        let executed = executions.iter().map(|one| (one.client, one.number)).collect();
+        let fate = |&Execution { client, number, fresh, .. }: &Execution| Executed { client, number, fresh };
+        let executed = executions.iter().map(fate).collect();
         let replies = executions.iter().map(|one| self.reply(one, view)).collect();
         let checkpoint = if block.checkpoint {
             self.blocks.sync()?;

@@ -227,7 +227,7 @@ impl<D: Disk> Member<D> {
         match done {
             Done::Applied { sequence, checkpoint, executed } => {
                 // Before the requests that came with this report are looked at.
-                executed.iter().for_each(|(client, number)| self.seen.insert(*client, *number));
+                executed.iter().for_each(|one| self.seen.insert(one.client, one.number));
                 let root = checkpoint.map(|state| {
                     let root = state.root();
                     self.states.insert(sequence, state);

@@ -3,17 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use bezant_types::{
-    AccountId, Committee, Digest, ReplicaId, RequestNumber, SequenceNumber, Signature, Signed, Timestamp, Verified,
-    View,
-};
+use bezant_types::{Committee, Digest, ReplicaId, SequenceNumber, Signature, Signed, Timestamp, Verified, View};
 
 use crate::certificate::CheckpointCertificate;
 use crate::evidence::{Evidence, Pair};
 use crate::ignored::Ignored;
 use crate::message::{Batch, Checkpoint};
 use crate::packet::Outgoing;
-use crate::ready::{Effect, Fault, Outbox, Recipients, Timer};
+use crate::ready::{Effect, Executed, Fault, Outbox, Recipients, Timer};
 use crate::record::Record;
 use crate::replica::{Replica, sequence_of};
 use crate::slot::Payload;
@@ -106,7 +103,7 @@ impl Replica {
     pub(crate) fn on_applied(
         &mut self,
         sequence: SequenceNumber,
-        executed: &[(AccountId, RequestNumber)],
+        executed: &[Executed],
         root: Option<Digest>,
         out: &mut Outbox,
     ) {
@@ -116,10 +113,15 @@ impl Replica {
         );
         self.executed = sequence;
         self.pace.executed(sequence);
-        for (client, number) in executed {
+        for Executed { client, number, fresh } in executed {
             self.pool.spend(*client, *number);
-            // Progress: the next timeout need not be longer than usual (rule V-5).
-            self.fruitless = 0;
+            // What was executed before may be repeated for ever: it is no progress and serves nobody.
+            if *fresh {
+                self.pool.serve(*client, *number);
+                self.note_service(*client, *number);
+                // The next timeout need not be longer than usual (rule V-5).
+                self.fruitless = 0;
+            }
         }
         if let Some(root) = root {
             if let Some(before) = self.roots.get(&sequence).filter(|before| **before != root) {

@@ -55,8 +55,9 @@
 //! * **P-6** Slots commit in any order and are delivered in sequence order, without a gap, each once.
 //! * **P-7** A client accepts an outcome on `f + 1` equal replies of distinct replicas, compared by number and outcome
 //!   only.
-//! * **P-8** A client that waits too long sends again to all. A backup watches the piece of work that has been owed
-//!   longest. After half of its time it passes the request on to the primary, after all of it, it asks for another.
+//! * **P-8** A client that waits too long sends again to all. A backup watches the lowest request of the client at the
+//!   head of the line; who is served in order goes to its end. After half of its time it passes the request on to the
+//!   primary, after all of it, it asks for another.
 //! * **P-9** A backup watches the primary's pace: work that the primary could propose and lets lie for several times as
 //!   long as the group takes to agree runs up a debt, which costs it its view (`pace.rs`).
 //!
@@ -112,9 +113,10 @@
 //! 6. **A checkpoint on request**: a primary seals an idle group's work with an empty batch, so that what was
 //!    acknowledged is provable soon. A primary that seals all the time only makes K smaller; one that never does loses
 //!    its view.
-//! 7. **The timer follows the oldest work.** The paper restarts the timer whenever any request executes, which lets a
-//!    primary starve one client for ever. Here it restarts when *the watched* request executes. The primary itself
-//!    watches nobody.
+//! 7. **The timer follows one client after the other.** The paper restarts the timer whenever any request executes,
+//!    which lets a primary starve one client for ever. Here it restarts when *the watched client* is served in the
+//!    order of its numbers, and another is watched then. Were it the oldest request that counts, a client that floods
+//!    the group faster than it executes would depose honest primaries. The primary itself watches nobody.
 //! 8. **Half of the time is the client's.** A client that sends to some backups and not to the primary would make the
 //!    group change views at will; so a backup first passes the request on, and only then asks for another primary.
 //! 9. **A quorum of commits suffices.** The paper's committed-local asks for prepared as well. A quorum of commits
@@ -161,6 +163,6 @@ mod slot;
 mod view_change;
 
 pub use config::Config;
-pub use ready::{Block, Effect, Fault, Input, Ready, Recipients, StoredBlock, Timer};
+pub use ready::{Block, Effect, Executed, Fault, Input, Ready, Recipients, StoredBlock, Timer};
 pub use replica::{Replica, Report};
 pub use restart::BadRecord;

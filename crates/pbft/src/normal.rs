@@ -1,8 +1,11 @@
 //! The normal case: pre-prepare, prepare, commit (Castro and Liskov 1999, section 4.2), and the watch over the primary.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
-use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Signed, Timestamp, Verified, View};
+use bezant_types::{
+    AccountId, Digest, ReplicaId, Request, RequestNumber, SequenceNumber, Signed, Timestamp, Verified, View,
+};
 
 use crate::catch_up::HELP_BYTES;
 use crate::evidence::{Evidence, Pair};
@@ -403,23 +406,23 @@ impl Replica {
         }
     }
 
-    /// Rule P-8: a backup watches the piece of work that has been owed longest. Work that came later does not move its
-    /// timer, so a primary that serves everybody but one client is caught when that client's request is the oldest
-    /// (hazard 46).
+    /// Rule P-8: a backup watches the client at the head of the line. Work that came later does not move its timer, so
+    /// a primary that serves everybody but one client is caught when it is that client's turn (hazard 46).
     pub(crate) fn watch_primary(&mut self, out: &mut Outbox) {
         let backup = self.is_active() && self.id() != self.primary() && !self.is_behind();
         let still_owed = |work| match work {
-            Work::Request(arrival) => self.pool.waits(arrival),
+            Work::Request { client, number } => self.pool.waits(client, number),
             Work::Slot(sequence) => self.executed < sequence,
         };
         match self.watch {
-            Some(Watch { work, .. }) if backup && still_owed(work) => return,
+            Some(Watch { work, served: false, .. }) if backup && still_owed(work) => return,
+            Some(Watch { work: Work::Request { client, .. }, .. }) => self.pool.step_back(client),
             Some(_) | None => {}
         }
         let owed = if backup { self.oldest_work() } else { None };
         match owed {
             Some(work) => {
-                self.watch = Some(Watch { work, half: Half::First });
+                self.watch = Some(Watch { work, half: Half::First, served: false });
                 out.effect(Effect::SetTimer(Timer::Progress(self.view), self.timeout_ms() / 2));
             }
             None if self.watch.take().is_some() => out.effect(Effect::CancelTimer(Timer::Progress(self.view))),
@@ -428,7 +431,7 @@ impl Replica {
     }
 
     fn oldest_work(&self) -> Option<Work> {
-        let request = self.pool.oldest().map(Work::Request);
+        let request = self.pool.head().map(|(client, number)| Work::Request { client, number });
         let slot = || {
             let proposed = self.slots.range(self.executed.next()..).find(|(_, slot)| slot.proposal.is_some());
             let prescribed = self.plan.last().filter(|last| *last > self.executed);
@@ -437,17 +440,36 @@ impl Replica {
         request.or_else(slot)
     }
 
+    /// A request was executed for the first time. If it is what this backup watches, or what its client had asked for
+    /// before that, then the client is served in its order, and its own flood is all that it has to wait for.
+    pub(crate) fn note_service(&mut self, of: AccountId, executed: RequestNumber) {
+        if let Some(Watch { work: Work::Request { client, number }, served, .. }) = &mut self.watch
+            && *client == of
+            && executed <= *number
+        {
+            *served = true;
+        }
+    }
+
     /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another
     /// primary.
     pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Outbox) {
-        let Some(Watch { work, half }) = self.watch.filter(|_| view == self.view && self.is_active()) else { return };
+        let Some(Watch { work, half, served }) = self.watch.filter(|_| view == self.view && self.is_active()) else {
+            return;
+        };
         match half {
             Half::First => {
-                self.watch = Some(Watch { work, half: Half::Second });
+                self.watch = Some(Watch { work, half: Half::Second, served });
                 out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2));
-                // All that the primary seems not to have, and not the oldest alone: a client that cannot reach the
-                // primary would be served one request at a time.
-                let waiting = self.pool.unproposed(HELP_BYTES);
+                // All that the primary seems not to have, and not what is watched alone: a client that cannot reach the
+                // primary would be served one request at a time. What is watched comes first, or a flood would leave
+                // no room for it.
+                let watched = match work {
+                    Work::Request { client, number } => self.pool.unproposed_of(client, number),
+                    Work::Slot(_) => Vec::new(),
+                };
+                let others = self.pool.unproposed(HELP_BYTES).into_iter().filter(|one| !watched.contains(one));
+                let waiting: Vec<Request> = watched.iter().cloned().chain(others).collect();
                 if !waiting.is_empty() {
                     let passed_on = Outgoing::Proven(Message::Requests(waiting));
                     out.send(Recipients::One(self.primary()), passed_on);

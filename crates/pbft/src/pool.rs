@@ -5,6 +5,11 @@
 //! the clients in turn: were it first come, first served, clients who flood it and nobody else would make every other
 //! client's request wait behind theirs until the backups lose patience with it.
 //!
+//! Of each client the lowest number comes first, and a backup watches the clients in line: whoever was served in the
+//! order of its numbers goes to the end. So a client that floods waits for itself and cannot make that the primary's
+//! fault, by whatever order it sends what it has to whom; and a client of whom only later requests are served stays
+//! where it is until its turn comes (rule P-8).
+//!
 //! What waits is owed by the primary, so nothing may wait that can never be executed: a client that signs two requests
 //! under one number, and sends them to different replicas, would have honest primaries accused by those that wait for
 //! the other one (hazard 72). With a request everything leaves that its execution makes void: what has the same number,
@@ -29,6 +34,15 @@ struct Waiting {
     since: Moment,
 }
 
+/// All that waits of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Share {
+    bytes: usize,
+    numbers: BTreeSet<(RequestNumber, u64)>,
+    /// Its place in the line.
+    place: u64,
+}
+
 /// The waiting requests in order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pool {
@@ -37,11 +51,13 @@ pub(crate) struct Pool {
     waiting: BTreeMap<Digest, Waiting>,
     order: BTreeMap<u64, Digest>,
     unproposed: BTreeSet<u64>,
-    /// The same, of each client.
-    by_client: BTreeMap<AccountId, BTreeSet<u64>>,
+    /// The same, of each client and by number.
+    by_client: BTreeMap<AccountId, BTreeSet<(RequestNumber, u64)>>,
     /// The client that was served last.
     served: Option<AccountId>,
-    bytes: BTreeMap<AccountId, usize>,
+    shares: BTreeMap<AccountId, Share>,
+    /// The clients in the order in which a backup watches what they are owed.
+    line: BTreeSet<(u64, AccountId)>,
     /// Which requests wait under which number, by client and place in its window.
     by_number: BTreeSet<(AccountId, u64, RequestNumber, Digest)>,
     next_arrival: u64,
@@ -57,7 +73,8 @@ impl Pool {
             unproposed: BTreeSet::new(),
             by_client: BTreeMap::new(),
             served: None,
-            bytes: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            line: BTreeSet::new(),
             by_number: BTreeSet::new(),
             next_arrival: 0,
         }
@@ -69,16 +86,20 @@ impl Pool {
         if self.waiting.contains_key(&digest) {
             return Err(Ignored::Duplicate);
         }
-        let bytes = self.bytes.entry(request.client()).or_default();
-        if *bytes > 0 && bytes.saturating_add(request.size()) > CLIENT_QUOTA {
+        let (client, arrival) = (request.client(), self.next_arrival);
+        let share = self.shares.entry(client).or_insert_with(|| {
+            self.line.insert((arrival, client));
+            Share { bytes: 0, numbers: BTreeSet::new(), place: arrival }
+        });
+        if share.bytes > 0 && share.bytes.saturating_add(request.size()) > CLIENT_QUOTA {
             return Err(Ignored::ClientQuota);
         }
-        *bytes += request.size();
-        let arrival = self.next_arrival;
+        share.bytes += request.size();
+        share.numbers.insert((request.number(), arrival));
         self.next_arrival += 1;
         self.order.insert(arrival, digest);
         self.unproposed.insert(arrival);
-        self.by_client.entry(request.client()).or_default().insert(arrival);
+        self.by_client.entry(client).or_default().insert((request.number(), arrival));
         self.by_number.insert(self.number_of(&request, digest));
         self.waiting.insert(digest, Waiting { request, arrival, since: now });
         Ok(())
@@ -106,23 +127,61 @@ impl Pool {
         let Some(Waiting { request, arrival, .. }) = self.waiting.remove(digest) else { return };
         self.by_number.remove(&self.number_of(&request, *digest));
         self.order.remove(&arrival);
-        self.place(request.client(), arrival);
-        if let Some(bytes) = self.bytes.get_mut(&request.client()) {
-            *bytes -= request.size();
-            if *bytes == 0 {
-                self.bytes.remove(&request.client());
+        let client = request.client();
+        self.place(client, request.number(), arrival);
+        if let Some(share) = self.shares.get_mut(&client) {
+            share.bytes -= request.size();
+            share.numbers.remove(&(request.number(), arrival));
+            if share.numbers.is_empty() {
+                self.line.remove(&(share.place, client));
+                self.shares.remove(&client);
             }
         }
     }
 
-    /// When the request that has waited longest arrived.
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        self.order.keys().next().copied()
+    /// A request of this number was executed for the first time. If the client waits for none that comes before it,
+    /// then it was served in its order and goes to the end of the line.
+    pub(crate) fn serve(&mut self, client: AccountId, number: RequestNumber) {
+        let lowest = self.shares.get(&client).and_then(|share| share.numbers.first());
+        if lowest.is_some_and(|(lowest, _)| number <= *lowest) {
+            self.step_back(client);
+        }
     }
 
-    /// Whether the request that arrived then still waits.
-    pub(crate) fn waits(&self, arrival: u64) -> bool {
-        self.order.contains_key(&arrival)
+    /// A client goes to the end of the line.
+    pub(crate) fn step_back(&mut self, client: AccountId) {
+        if let Some(share) = self.shares.get_mut(&client) {
+            self.line.remove(&(share.place, client));
+            share.place = self.next_arrival;
+            self.next_arrival += 1;
+            self.line.insert((share.place, client));
+        }
+    }
+
+    /// The client at the head of the line, and the lowest number under which something of it waits.
+    pub(crate) fn head(&self) -> Option<(AccountId, RequestNumber)> {
+        let (_, client) = self.line.first()?;
+        let (number, _) = self.shares.get(client)?.numbers.first()?;
+        Some((*client, *number))
+    }
+
+    /// Whether something of the client waits under this number.
+    pub(crate) fn waits(&self, client: AccountId, number: RequestNumber) -> bool {
+        self.under(client, number).next().is_some()
+    }
+
+    /// What of the client waits under this number, and no proposal of this view holds.
+    pub(crate) fn unproposed_of(&self, client: AccountId, number: RequestNumber) -> Vec<Request> {
+        let free = self.under(client, number).filter(|arrival| self.unproposed.contains(arrival));
+        free.filter_map(|arrival| self.arrived(arrival)).cloned().collect()
+    }
+
+    fn under(&self, client: AccountId, number: RequestNumber) -> impl Iterator<Item = u64> {
+        let numbers = self.shares.get(&client).map(|share| &share.numbers);
+        numbers
+            .into_iter()
+            .flat_map(move |all| all.range((number, 0)..=(number, u64::MAX)))
+            .map(|(_, arrival)| *arrival)
     }
 
     /// The request that arrived then.
@@ -159,8 +218,8 @@ impl Pool {
         !self.unproposed.is_empty()
     }
 
-    /// Takes requests that no proposal of this view holds, one of each client in turn and of each client the oldest
-    /// first, up to the limits, and at least one if there is one. They go on waiting until they are executed.
+    /// Takes requests that no proposal of this view holds, one of each client in turn and of each client the lowest
+    /// number first, up to the limits, and at least one if there is one. They go on waiting until they are executed.
     pub(crate) fn propose(&mut self, max_requests: usize, max_bytes: usize) -> Vec<Request> {
         let mut batch = Vec::new();
         let mut bytes = 0usize;
@@ -170,26 +229,26 @@ impl Pool {
             if batch.len() == max_requests || (!batch.is_empty() && bytes > max_bytes) {
                 break;
             }
-            self.place(client, arrival);
+            self.place(client, request.number(), arrival);
             self.served = Some(client);
             batch.push(request);
         }
         batch
     }
 
-    /// The oldest request without a place of the client after the one that was served last.
+    /// The first request without a place of the client after the one that was served last.
     fn next_in_turn(&self) -> Option<(AccountId, u64)> {
         let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
         let mut in_turn = self.by_client.range((behind, Bound::Unbounded)).chain(&self.by_client);
-        in_turn.find_map(|(client, arrivals)| Some((*client, *arrivals.first()?)))
+        in_turn.find_map(|(client, theirs)| Some((*client, theirs.first()?.1)))
     }
 
     /// A request has its place, or is gone.
-    fn place(&mut self, client: AccountId, arrival: u64) {
+    fn place(&mut self, client: AccountId, number: RequestNumber, arrival: u64) {
         self.unproposed.remove(&arrival);
-        if let Some(arrivals) = self.by_client.get_mut(&client) {
-            arrivals.remove(&arrival);
-            if arrivals.is_empty() {
+        if let Some(theirs) = self.by_client.get_mut(&client) {
+            theirs.remove(&(number, arrival));
+            if theirs.is_empty() {
                 self.by_client.remove(&client);
             }
         }
@@ -198,7 +257,7 @@ impl Pool {
     /// Marks a request as held by a proposal.
     pub(crate) fn mark_proposed(&mut self, digest: &Digest) {
         if let Some(waiting) = self.waiting.get(digest) {
-            self.place(waiting.request.client(), waiting.arrival);
+            self.place(waiting.request.client(), waiting.request.number(), waiting.arrival);
         }
     }
 
@@ -208,7 +267,7 @@ impl Pool {
         self.unproposed = self.order.keys().copied().collect();
         self.by_client.clear();
         for Waiting { request, arrival, .. } in self.waiting.values() {
-            self.by_client.entry(request.client()).or_default().insert(*arrival);
+            self.by_client.entry(request.client()).or_default().insert((request.number(), *arrival));
         }
     }
 
@@ -258,6 +317,30 @@ mod tests {
         let mut pool = pool_of(&[1, 17, 33]);
         spend(&mut pool, 33);
         assert_eq!(pool, Pool { next_arrival: 3, ..Pool::new(16) });
+    }
+
+    #[test]
+    fn of_a_client_the_lowest_number_is_first() {
+        let mut pool = pool_of(&[9, 3, 12]);
+        let numbers: Vec<_> = pool.propose(2, usize::MAX).iter().map(|one| one.number().get()).collect();
+        assert_eq!(numbers, [3, 9]);
+        assert_eq!(pool.head().map(|(_, number)| number.get()), Some(3), "it waits until it is executed");
+        pool.admit(Moment::ZERO, request(1, 1)).expect("it is new");
+        assert_eq!(pool.propose(9, usize::MAX), [request(1, 1), request(1, 12)]);
+    }
+
+    #[test]
+    fn a_client_keeps_its_place_in_the_line_until_it_is_served_in_its_order() {
+        let mut pool = pool_of(&[5, 7]);
+        pool.admit(Moment::ZERO, request(2, 1)).expect("it is new");
+        let head = |pool: &Pool| pool.head().map(|(client, number)| (client, number.get()));
+        let (one, two) = (request(1, 0).client(), request(2, 0).client());
+        pool.serve(one, RequestNumber::new(6));
+        assert_eq!(head(&pool), Some((one, 5)), "what is first was left out");
+        pool.serve(one, RequestNumber::new(4));
+        assert_eq!(head(&pool), Some((two, 1)));
+        pool.step_back(two);
+        assert_eq!(head(&pool), Some((one, 5)));
     }
 
     #[test]

@@ -15,6 +15,17 @@ use crate::message::Batch;
 use crate::packet::{Message, Outgoing};
 use crate::record::Record;
 
+/// A request of a block that was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Executed {
+    /// Whose.
+    pub client: AccountId,
+    /// Its number.
+    pub number: RequestNumber,
+    /// Whether this block executed it. If not, it was executed before, or never will be.
+    pub fresh: bool,
+}
+
 /// What a replica is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -35,8 +46,8 @@ pub enum Input {
     Applied {
         /// The block's place.
         sequence: SequenceNumber,
-        /// Whose requests were in it, under which numbers.
-        executed: Vec<(AccountId, RequestNumber)>,
+        /// What became of the requests in it.
+        executed: Vec<Executed>,
         /// The state root after it, if asked for by [`Block::checkpoint`].
         root: Option<Digest>,
     },

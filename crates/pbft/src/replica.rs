@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bezant_engine::{Engine, Now};
-use bezant_types::{Digest, ReplicaId, Request, SequenceNumber, Timestamp, Verified, View};
+use bezant_types::{AccountId, Digest, ReplicaId, Request, RequestNumber, SequenceNumber, Timestamp, Verified, View};
 
 use crate::catch_up::{Fetching, Peer};
 use crate::certificate::CheckpointCertificate;
@@ -42,17 +42,24 @@ pub(crate) enum Stage {
 /// The piece of work by which a backup judges its primary (rule P-8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
-    /// The request that has waited longest, by arrival.
-    Request(u64),
+    /// A client's request.
+    Request {
+        /// Whose.
+        client: AccountId,
+        /// Its number.
+        number: RequestNumber,
+    },
     /// A slot that was proposed, or that the new view prescribes, and that has not executed.
     Slot(SequenceNumber),
 }
 
-/// What a backup watches, and whether half of the time is over.
+/// What a backup watches, and how far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Watch {
     pub(crate) work: Work,
     pub(crate) half: Half,
+    /// Whether the client was served in its order since the watch began.
+    pub(crate) served: bool,
 }
 
 /// The two halves of the time that a primary has.

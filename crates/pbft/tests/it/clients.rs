@@ -68,6 +68,153 @@ fn the_timer_starts_again_when_the_watched_request_executes() {
     assert!(w.word(2, Kind::ViewChange, 1, 0).is_some());
 }
 
+/// A backup that hears of some requests of a client only, and from the primary what was decided every 100 ms.
+struct Counter {
+    world: World,
+    last: u64,
+}
+
+impl Counter {
+    fn new(known: &[(usize, u64)]) -> Self {
+        let mut world = World::among_puppets(2);
+        world.links.delay = (1, 1);
+        for (client, number) in known {
+            let bundle = world.members.bundle(*client, *number, "x");
+            world.give(2, &bundle);
+        }
+        Self { world, last: 0 }
+    }
+
+    /// The next block holds this request, and 100 ms pass.
+    fn serve(&mut self, client: usize, number: u64) {
+        let m = self.world.members.clone();
+        let w = &mut self.world;
+        let bundle = m.bundle(client, number, "x");
+        let batch = m.batch(w.now, std::slice::from_ref(&bundle));
+        self.last += 1;
+        w.tell(2, &Packet::Requests(vec![bundle]));
+        w.tell(2, &m.decided(0, self.last, &batch, &[0, 1, 3]));
+        w.run(100);
+    }
+
+    fn leaves(&self) -> bool {
+        self.world.word(2, Kind::ViewChange, 1, 0).is_some()
+    }
+}
+
+/// Rule P-8, hazard 81: a client shows a backup its tenth request and the primary all of them, faster than the group
+/// can execute them. That takes longer than the timeout, and is not the primary's fault.
+#[test]
+fn a_flood_is_served_in_its_order_and_moves_no_view() {
+    let mut counter = Counter::new(&[(0, 10)]);
+    for number in 1..10 {
+        counter.serve(0, number);
+        assert!(!counter.leaves(), "after {number}");
+    }
+    counter.world.run(450);
+    assert!(counter.leaves(), "what is not served any more is owed");
+}
+
+/// Rule P-8: the same flood backwards. What the primary learns of too late comes before the rest when it is passed on.
+#[test]
+fn a_flood_in_descending_order_moves_no_view() {
+    let mut w = World::new(4, small(), 59);
+    w.links.delay = (1, 1);
+    w.replicas().into_iter().for_each(|node| w.node_mut(node).execute_ms = 30);
+    for number in (1..=400).rev() {
+        let bundle = w.members.bundle(0, number, "x");
+        let to = if number % 2 == 0 { 0 } else { 2 + (number / 2 % 2) as u16 };
+        w.give(to, &bundle);
+        w.run(2);
+    }
+    w.run(10_000);
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0), "nobody left");
+}
+
+/// Rule P-8, hazard 46: a primary that serves a client's later requests, and never the first, is left.
+#[test]
+fn a_request_that_others_of_its_client_overtake_is_owed() {
+    let mut counter = Counter::new(&[(0, 1)]);
+    for number in 2..6 {
+        counter.serve(0, number);
+    }
+    counter.world.run(50);
+    assert!(counter.leaves());
+}
+
+/// Rule P-8: ordering again what was executed before serves nobody.
+#[test]
+fn what_was_executed_before_satisfies_nobody_who_watches() {
+    let mut counter = Counter::new(&[]);
+    counter.serve(0, 1);
+    let second = counter.world.members.bundle(0, 2, "x");
+    counter.world.give(2, &second);
+    for _ in 0..4 {
+        assert!(!counter.leaves());
+        counter.serve(0, 1);
+    }
+    counter.world.run(50);
+    assert!(counter.leaves());
+}
+
+/// Rule P-8, hazard 46: a client that is always served hides none that is not, whichever came first.
+#[test]
+fn who_is_served_goes_to_the_end_of_the_line() {
+    for censored in [0, 1] {
+        let flooder = 1 - censored;
+        for order in [[(flooder, 30), (censored, 9)], [(censored, 9), (flooder, 30)]] {
+            let mut counter = Counter::new(&order);
+            for number in 1..7 {
+                counter.serve(flooder, number);
+            }
+            assert!(counter.leaves(), "client {censored} is censored: {order:?}");
+        }
+    }
+}
+
+/// Rule P-8, hazard 46: nor does one that shows the backup ever lower numbers, just before each is served.
+#[test]
+fn a_watch_that_ends_sends_its_client_to_the_end_of_the_line() {
+    let mut counter = Counter::new(&[(0, 100), (1, 1)]);
+    for step in 1..7 {
+        let lower = counter.world.members.bundle(0, 100 - 10 * step, "x");
+        counter.world.give(2, &lower);
+        counter.serve(0, 105 - 10 * step);
+    }
+    assert!(counter.leaves());
+}
+
+/// Rule P-8: whoever is served makes room in the line, watched or not, so that one who is not is soon at its head.
+#[test]
+fn nobody_waits_to_be_watched_until_all_others_were() {
+    let mut counter = Counter::new(&[(0, 30), (1, 30), (2, 1)]);
+    for (client, number) in [(1, 1), (0, 1), (1, 2), (0, 2), (1, 3)] {
+        counter.serve(client, number);
+    }
+    counter.world.run(50);
+    assert!(counter.leaves());
+}
+
+/// Rule P-8: what is watched is passed on although a flood leaves room for nothing else.
+#[test]
+fn what_is_watched_is_passed_on_whatever_else_waits() {
+    let mut counter = Counter::new(&[]);
+    let m = counter.world.members.clone();
+    let large = "x".repeat(200_000);
+    for number in 1..25 {
+        counter.world.give(2, &m.bundle(0, number, &large));
+    }
+    let of_another = m.bundle(1, 1, "x");
+    counter.world.give(2, &of_another);
+    let first = m.bundle(0, 1, &large);
+    let batch = m.batch(counter.world.now, std::slice::from_ref(&first));
+    counter.world.tell(2, &m.decided(0, 1, &batch, &[0, 1, 3]));
+    counter.world.run(300);
+    let sent = counter.world.sent.as_ref().expect("kept");
+    let passed_on = |packet: &Packet| matches!(packet, Packet::Requests(some) if some.contains(&of_another));
+    assert!(sent.iter().any(|(from, to, packet)| (*from, *to) == (2, 0) && passed_on(packet)));
+}
+
 /// Rule P-8: a proposal that does not execute is watched as well, though no request waits.
 #[test]
 fn a_slot_that_does_not_execute_is_watched_too() {

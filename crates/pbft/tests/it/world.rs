@@ -7,7 +7,7 @@ use bezant_engine::{Engine, Now};
 use bezant_pbft::client::{Client, Patience};
 use bezant_pbft::forensics::Inquiry;
 use bezant_pbft::packet::{self, Message, Packet};
-use bezant_pbft::{Effect, Fault, Input, Recipients, Timer};
+use bezant_pbft::{Effect, Executed, Fault, Input, Recipients, Timer};
 use bezant_types::genesis::Parameters;
 use bezant_types::{Moment, ReplicaId, Request, RequestNumber, SequenceNumber, Timestamp, codec};
 
@@ -426,9 +426,11 @@ impl World {
         this.executing = false;
         let Some(block) = this.executor.pop_front() else { return };
         let sequence = block.sequence();
+        let fresh = |one: &Request| this.ledger.outcome(one.client(), one.number()).is_none();
+        let fate = |one: &Request| Executed { client: one.client(), number: one.number(), fresh: fresh(one) };
+        let executed = block.requests.iter().map(fate).collect();
         let answers = this.ledger.execute(&block);
         let root = this.ledger.root;
-        let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
         this.disk.blocks.insert(sequence.get(), codec::encode(&block.to_stored()));
         let wanted = block.checkpoint.then_some(root);
         if block.checkpoint {

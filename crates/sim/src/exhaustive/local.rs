@@ -10,7 +10,7 @@ use bezant_engine::{Engine as _, Log, Now};
 use bezant_pbft::certificate::CheckpointCertificate;
 use bezant_pbft::packet::Message;
 use bezant_pbft::record::{FORMAT, Record};
-use bezant_pbft::{Block, Config, Effect, Input, Recipients, Replica, StoredBlock, Timer};
+use bezant_pbft::{Block, Config, Effect, Executed, Input, Recipients, Replica, StoredBlock, Timer};
 use bezant_types::{Digest, Genesis, Moment, ReplicaId, Request, SecretKey, SequenceNumber, Timestamp};
 
 use super::judge::{Commitment, statement, vote_view};
@@ -172,7 +172,8 @@ impl Local {
         let last = self.roots.last().expect("there is a root before the first block");
         let root = Digest::of("bezant/sim/root", &(last, block.batch.digest()));
         self.roots.push(root);
-        let executed = block.requests.iter().map(|one| (one.client(), one.number())).collect();
+        let fate = |one: &Request| Executed { client: one.client(), number: one.number(), fresh: true };
+        let executed = block.requests.iter().map(fate).collect();
         Input::Applied { sequence: block.sequence(), executed, root: block.checkpoint.then_some(root) }
     }
 
