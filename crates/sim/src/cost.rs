@@ -17,7 +17,7 @@ use crate::{adversary, adversary::client};
 /// How many bytes the line of each machine carries in a second.
 const LINE: u64 = 4 << 20;
 /// The same where lines are narrow.
-const NARROW_LINE: u64 = 256 << 10;
+const NARROW_LINE: u64 = 128 << 10;
 /// How many honest clients ask.
 const CLIENTS: usize = 4;
 /// How long they rest between an answer and the next request, in the mean.
@@ -157,13 +157,17 @@ pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Sc
             (0..4).map(|one| (Span::micros(0), Step::SlowExecution(one, LADEN_EXECUTION))).collect()
         }
         Setting::TwoViews => {
-            let (parted, second, third) = (Span::millis(1_300), Span::millis(2_200), Span::millis(3_500));
+            // No checkpoint comes between, which would settle it.
+            let parameters = [("checkpoint-interval", 512), ("window", 1_024), ("seal-after-ms", 60_000)];
+            scenario.parameters.extend(parameters.map(|(name, value)| (name.to_owned(), value)));
+            let away = || Step::Cut(vec![3], vec![0, 1, 2]);
+            let (parted, second, third) = (Span::millis(1_300), Span::millis(3_300), Span::millis(3_600));
             vec![
                 (begin, lose(&[Kind::Prepare], &[0, 1, 2])),
                 (begin, lose(&[Kind::Commit], &[])),
-                (parted, Step::Cut(vec![3], vec![0, 1, 2])),
+                (parted, away()),
                 (second, Step::Heal),
-                (second, Step::Cut(vec![3], vec![0, 1, 2])),
+                (second, away()),
                 (third, Step::Crash(1, Damage::Keeps)),
                 (third, Step::Heal),
                 (end, Step::Restart(1)),
