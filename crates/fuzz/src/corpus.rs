@@ -11,6 +11,7 @@ use bezant_pbft::message::{
 };
 use bezant_pbft::packet::{Decided, Packet};
 use bezant_pbft::record::{self, Bodies, Record};
+use bezant_sim::memory::shared;
 use bezant_store::disk::Disk as _;
 use bezant_store::{MemoryDisk, Wal};
 use bezant_types::genesis::{ClientEntry, Parameters, ReplicaEntry};
@@ -25,12 +26,17 @@ use crate::decoders::log_settings;
 /// How many replicas the network has.
 pub(crate) const REPLICAS: u16 = 4;
 
+/// A replica's key. A run signs and checks the same few words again and again, and each time costs more than all that the
+/// replica does about them: what was signed once is remembered.
 pub(crate) fn key(replica: u16) -> SecretKey {
-    SecretKey::from_seed([1 + replica as u8; 32])
+    static KEYS: OnceLock<Vec<SecretKey>> = OnceLock::new();
+    let make = |replica| SecretKey::from_seed([1 + replica as u8; 32]).remembering(shared());
+    let keys = KEYS.get_or_init(|| (0..REPLICAS).map(make).collect());
+    keys.get(usize::from(replica)).cloned().unwrap_or_else(|| make(replica))
 }
 
 fn client_key() -> SecretKey {
-    SecretKey::from_seed([200; 32])
+    SecretKey::from_seed([200; 32]).remembering(shared())
 }
 
 /// A network with small windows.
@@ -40,6 +46,7 @@ pub(crate) fn network() -> Genesis {
     let parameters = Parameters { checkpoint_interval: 2, window: 8, pipeline: 4, ..Parameters::standard() };
     Genesis::new("fuzz".into(), (0..REPLICAS).map(replica).collect(), vec![client], vec![], parameters)
         .expect("a sound genesis")
+        .remembering(shared())
 }
 
 fn digest() -> Digest {

@@ -12,6 +12,7 @@ use bezant_types::Committee;
 
 use crate::adversary;
 use crate::dice::Dice;
+use crate::people::BRISK;
 use crate::scenario::{Damage, Flow, Kind, Scenario, Span, Step, Weather};
 
 /// A family of faults.
@@ -127,8 +128,17 @@ pub fn draw(plan: &Plan, seed: u64) -> Scenario {
     scenario.steps.retain(|(at, _)| *at < calm);
     scenario.steps.push((calm, Step::Stabilise));
     scenario.steps.sort_by_key(|(at, _)| *at);
+    // In a world that ends soon what doubles must not outgrow the time that is left.
+    let longest = scenario.liveness_ms() / TIMEOUTS;
+    if longest < BRISK.max_view_change_timeout_ms {
+        let longest = longest.max(BRISK.request_timeout_ms);
+        scenario.parameters.push(("max-view-change-timeout-ms".to_owned(), longest));
+    }
     scenario
 }
+
+/// How many timeouts of a view change, of the longest, a drawn world leaves for an answer.
+const TIMEOUTS: u64 = 4;
 
 /// When a drawn world becomes kind: late, and early enough for everything to be answered.
 pub fn stabilises(run: Span) -> Span {
@@ -286,6 +296,22 @@ impl Blow<'_> {
         } else {
             let ppm = self.dice.below(100_000) as i64 - 50_000;
             self.now(Step::Drift(one, ppm));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_doubles_fits_into_the_time_that_is_left() {
+        for (seconds, longest) in [(4, Some(2_000)), (60, Some(5_625)), (120, Some(11_250)), (600, Some(15_000))] {
+            let (run, pause) = (Span::millis(seconds * 1_000), Span::millis(400));
+            let plan = Plan { replicas: 4, clients: 2, run, pause, faults: vec![], adversaries: vec![] };
+            let parameters = draw(&plan, 1).parameters;
+            let found = parameters.iter().find(|(name, _)| name == "max-view-change-timeout-ms");
+            assert_eq!(found.map(|(_, value)| *value), longest, "{seconds} s");
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod draw;
 pub mod exhaustive;
 mod fate;
 mod machine;
+pub mod memory;
 pub mod minimise;
 pub mod network;
 pub mod oracle;

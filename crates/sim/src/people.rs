@@ -1,83 +1,12 @@
 //! Who takes part in a world: keys, genesis, parameters.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, LazyLock, Mutex};
-
 use bezant_types::genesis::{ClientEntry, Grant, Parameters, ReplicaEntry};
-use bezant_types::keys::{Memory, Role};
-use bezant_types::{AccountId, Digest, Genesis, SecretKey, Signature};
+use bezant_types::keys::Role;
+use bezant_types::{Genesis, SecretKey};
 
+use crate::memory::shared;
 use crate::scenario::Scenario;
 use crate::workload::OPENING_BALANCE;
-
-/// What is known of signatures, by all machines of all worlds of this process.
-///
-/// The machines of a world check the same votes: what one has found to be valid the others need not compute again. And
-/// worlds with the same people have much in common: the status of an idle member, the votes of a view change in which
-/// nothing was prepared, the requests of a client that floods.
-#[derive(Default)]
-struct Recollection {
-    valid: Mutex<Ages<(Digest, Signature), ()>>,
-    made: Mutex<Ages<(AccountId, Digest), Signature>>,
-}
-
-static RECOLLECTION: LazyLock<Arc<Recollection>> = LazyLock::new(Arc::default);
-
-impl Memory for Recollection {
-    fn knows(&self, digest: &Digest, signature: &Signature) -> bool {
-        self.valid.lock().is_ok_and(|mut valid| valid.get((*digest, *signature)).is_some())
-    }
-
-    fn note(&self, digest: &Digest, signature: &Signature) {
-        if let Ok(mut valid) = self.valid.lock() {
-            valid.insert((*digest, *signature), ());
-        }
-    }
-
-    fn signature(&self, account: &AccountId, digest: &Digest) -> Option<Signature> {
-        self.made.lock().ok()?.get((*account, *digest))
-    }
-
-    fn note_signature(&self, account: &AccountId, digest: &Digest, signature: &Signature) {
-        if let Ok(mut made) = self.made.lock() {
-            made.insert((*account, *digest), *signature);
-        }
-    }
-}
-
-/// A map that forgets what has not been asked for in a long time.
-struct Ages<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K, V> Default for Ages<K, V> {
-    fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
-    }
-}
-
-impl<K: Eq + Hash, V: Copy> Ages<K, V> {
-    fn get(&mut self, key: K) -> Option<V> {
-        if let Some(value) = self.young.get(&key) {
-            return Some(*value);
-        }
-        let value = self.old.remove(&key)?;
-        self.insert(key, value);
-        Some(value)
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= MOST_SIGNATURES {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
-    }
-}
-
-/// How many signatures of each age are remembered, each of them about a hundred bytes.
-const MOST_SIGNATURES: usize = 1 << 17;
 
 /// Keys and genesis of a world. The keys follow from the numbers, so that the same scenario has the same people.
 pub(crate) struct People {
@@ -149,7 +78,7 @@ pub(crate) fn people(scenario: &Scenario) -> Result<People, String> {
     let key = |kind: u8, index: usize| {
         let mut seed = [kind; 32];
         seed[..8].copy_from_slice(&(index as u64).to_le_bytes());
-        SecretKey::from_seed(seed).remembering(RECOLLECTION.clone())
+        SecretKey::from_seed(seed).remembering(shared())
     };
     let replica_keys: Vec<_> = (0..usize::from(scenario.replicas)).map(|index| key(1, index)).collect();
     let client_keys: Vec<_> = (0..scenario.clients).map(|index| key(2, index)).collect();
@@ -165,22 +94,6 @@ pub(crate) fn people(scenario: &Scenario) -> Result<People, String> {
     let balances = client_keys.iter().map(|key| Grant { account: key.account(), amount: OPENING_BALANCE });
     let genesis = Genesis::new("sim".into(), replicas.collect(), clients.collect(), balances.collect(), parameters)
         .map_err(|error| error.to_string())?
-        .remembering(RECOLLECTION.clone());
+        .remembering(shared());
     Ok(People { genesis, replica_keys, client_keys, corrupted_client_keys })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_asked_for_now_and_then_is_not_forgotten() {
-        let mut ages = Ages::default();
-        for number in 0..3 * MOST_SIGNATURES {
-            ages.insert(number, number);
-            assert_eq!(ages.get(0), Some(0), "{number}");
-        }
-        assert_eq!(ages.get(1), None);
-        assert!(ages.young.len() + ages.old.len() <= 2 * MOST_SIGNATURES);
-    }
 }
