@@ -26,8 +26,8 @@ use crate::decoders::log_settings;
 /// How many replicas the network has.
 pub(crate) const REPLICAS: u16 = 4;
 
-/// A replica's key. A run signs and checks the same few words again and again, and each time costs more than all that the
-/// replica does about them: what was signed once is remembered.
+/// A replica's key. A run signs and checks the same few words again and again, and each time costs more than all that
+/// the replica does about them: what was signed once is remembered.
 pub(crate) fn key(replica: u16) -> SecretKey {
     static KEYS: OnceLock<Vec<SecretKey>> = OnceLock::new();
     let make = |replica| SecretKey::from_seed([1 + replica as u8; 32]).remembering(shared());
