@@ -117,7 +117,7 @@ impl Replica {
             self.pool.spend(*client, *number);
             // What was executed before may be repeated for ever: it is no progress and serves nobody.
             if *fresh {
-                self.pool.serve(*client, *number);
+                self.pool.serve(self.pace.now(), *client, *number);
                 self.note_service(*client, *number);
                 // The next timeout need not be longer than usual (rule V-5).
                 self.fruitless = 0;

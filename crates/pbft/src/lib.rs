@@ -148,6 +148,7 @@ mod config;
 pub mod evidence;
 pub mod forensics;
 pub mod ignored;
+mod line;
 pub mod message;
 mod new_view;
 mod normal;

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bezant_types::{
-    AccountId, Digest, ReplicaId, Request, RequestNumber, SequenceNumber, Signed, Timestamp, Verified, View,
+    AccountId, Digest, Moment, ReplicaId, Request, RequestNumber, SequenceNumber, Signed, Timestamp, Verified, View,
 };
 
 use crate::catch_up::HELP_BYTES;
@@ -409,35 +409,51 @@ impl Replica {
     /// Rule P-8: a backup watches the client at the head of the line. Work that came later does not move its timer, so
     /// a primary that serves everybody but one client is caught when it is that client's turn (hazard 46).
     pub(crate) fn watch_primary(&mut self, out: &mut Outbox) {
-        let backup = self.is_active() && self.id() != self.primary() && !self.is_behind();
+        let backup = self.is_active() && self.id() != self.primary();
+        if !backup && self.watch.take().is_some() {
+            return out.effect(Effect::CancelTimer(Timer::Progress(self.view)));
+        }
+        // Who is behind for a moment judges nobody meanwhile, and forgets nothing.
+        if !backup || self.is_behind() {
+            return;
+        }
         let still_owed = |work| match work {
             Work::Request { client, number } => self.pool.waits(client, number),
             Work::Slot(sequence) => self.executed < sequence,
         };
+        let now = self.pace.now();
         match self.watch {
-            Some(Watch { work, served: false, .. }) if backup && still_owed(work) => return,
-            Some(Watch { work: Work::Request { client, .. }, .. }) => self.pool.step_back(client),
+            Some(Watch { work, served: false, .. }) if still_owed(work) => return,
+            Some(Watch { work: Work::Request { client, .. }, .. }) => self.pool.step_back(now, client),
             Some(_) | None => {}
         }
-        let owed = if backup { self.oldest_work() } else { None };
-        match owed {
-            Some(work) => {
-                self.watch = Some(Watch { work, half: Half::First, served: false });
-                out.effect(Effect::SetTimer(Timer::Progress(self.view), self.timeout_ms() / 2));
+        let Some((work, since)) = self.oldest_work() else {
+            if self.watch.take().is_some() {
+                out.effect(Effect::CancelTimer(Timer::Progress(self.view)));
             }
-            None if self.watch.take().is_some() => out.effect(Effect::CancelTimer(Timer::Progress(self.view))),
-            None => {}
+            return;
+        };
+        // The time in line counts, or each client before it would buy a primary that ignores it a whole timeout. But
+        // half of the timeout is after passing it on, and what the group needs is left to the primary.
+        let (timeout, half) = (self.timeout_ms(), self.timeout_ms() / 2);
+        let needs = self.usual_ms().unwrap_or_default().min(timeout);
+        let left = timeout.saturating_sub(since.map_or(0, |since| now.since(since))).max(needs);
+        if left <= half {
+            return self.pass_on_work(work, out);
         }
+        self.watch = Some(Watch { work, half: Half::First, served: false });
+        out.effect(Effect::SetTimer(Timer::Progress(self.view), left - half));
     }
 
-    fn oldest_work(&self) -> Option<Work> {
-        let request = self.pool.head().map(|(client, number)| Work::Request { client, number });
+    /// What is to be watched, and since when it has had its place in line.
+    fn oldest_work(&self) -> Option<(Work, Option<Moment>)> {
         let slot = || {
             let proposed = self.slots.range(self.executed.next()..).find(|(_, slot)| slot.proposal.is_some());
             let prescribed = self.plan.last().filter(|last| *last > self.executed);
-            proposed.map(|(sequence, _)| *sequence).or(prescribed).map(Work::Slot)
+            proposed.map(|(sequence, _)| *sequence).or(prescribed).map(|sequence| (Work::Slot(sequence), None))
         };
-        request.or_else(slot)
+        let request = self.pool.head();
+        request.map(|(client, since, number)| (Work::Request { client, number }, Some(since))).or_else(slot)
     }
 
     /// A request was executed for the first time. If it is what this backup watches, or what its client had asked for
@@ -454,31 +470,35 @@ impl Replica {
     /// Half of the primary's time is over: make sure that it has the request. All of it is over: ask for another
     /// primary.
     pub(crate) fn on_progress_timeout(&mut self, view: View, out: &mut Outbox) {
-        let Some(Watch { work, half, served }) = self.watch.filter(|_| view == self.view && self.is_active()) else {
+        let Some(Watch { work, half, .. }) = self.watch.filter(|_| view == self.view && self.is_active()) else {
             return;
         };
         match half {
-            Half::First => {
-                self.watch = Some(Watch { work, half: Half::Second, served });
-                out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2));
-                // All that the primary seems not to have, and not what is watched alone: a client that cannot reach the
-                // primary would be served one request at a time. What is watched comes first, or a flood would leave
-                // no room for it.
-                let watched = match work {
-                    Work::Request { client, number } => self.pool.unproposed_of(client, number),
-                    Work::Slot(_) => Vec::new(),
-                };
-                let others = self.pool.unproposed(HELP_BYTES).into_iter().filter(|one| !watched.contains(one));
-                let waiting: Vec<Request> = watched.iter().cloned().chain(others).collect();
-                if !waiting.is_empty() {
-                    let passed_on = Outgoing::Proven(Message::Requests(waiting));
-                    out.send(Recipients::One(self.primary()), passed_on);
-                }
-            }
+            _ if self.is_behind() => out.effect(Effect::SetTimer(Timer::Progress(view), self.timeout_ms() / 2)),
+            Half::First => self.pass_on_work(work, out),
             Half::Second => {
                 self.watch = None;
                 self.start_view_change(view.next(), out);
             }
+        }
+    }
+
+    /// The second half begins with passing on all that the primary seems not to have, and not what is watched alone: a
+    /// client that cannot reach the primary would be served one request at a time. What is watched comes first, or a
+    /// flood would leave no room for it.
+    fn pass_on_work(&mut self, work: Work, out: &mut Outbox) {
+        self.watch = Some(Watch { work, half: Half::Second, served: false });
+        out.effect(Effect::SetTimer(Timer::Progress(self.view), self.timeout_ms() / 2));
+        let watched = match work {
+            Work::Request { client, number } => self.pool.unproposed_of(client, number).cloned(),
+            Work::Slot(_) => None,
+        };
+        let others = self.pool.unproposed(HELP_BYTES);
+        let is_watched = |one: &Request| watched.as_ref().is_some_and(|watched| watched.digest() == one.digest());
+        let others: Vec<Request> = others.into_iter().filter(|one| !is_watched(one)).collect();
+        let waiting: Vec<Request> = watched.into_iter().chain(others).collect();
+        if !waiting.is_empty() {
+            out.send(Recipients::One(self.primary()), Outgoing::Proven(Message::Requests(waiting)));
         }
     }
 }

@@ -132,10 +132,12 @@ impl Replica {
     /// How long a primary may let a piece of work lie, in milliseconds. Unmeasured, as long as rule P-8 lets it.
     fn allowance_ms(&self) -> u64 {
         let timeout = self.timeout_ms();
-        let agreement = self.pace.agreement.map(|eighths| eighths / SMOOTHING);
-        agreement.map_or(timeout, |agreement| {
-            agreement.saturating_mul(ALLOWANCE).clamp((timeout / LEAST_PART).min(timeout), timeout)
-        })
+        self.usual_ms().map_or(timeout, |usual| usual.clamp((timeout / LEAST_PART).min(timeout), timeout))
+    }
+
+    /// Four times the smoothed time of agreement, in milliseconds: what a group that works stays below.
+    pub(crate) fn usual_ms(&self) -> Option<u64> {
+        self.pace.agreement.map(|eighths| (eighths / SMOOTHING).saturating_mul(ALLOWANCE))
     }
 
     /// Whether this backup can tell a slow primary from its own delay.
@@ -166,7 +168,7 @@ impl Replica {
         let full = payload.filter(|payload| payload.is_complete()).is_none_or(|payload| {
             payload.batch().requests().len() >= parameters.max_batch_requests as usize
                 || payload.bytes().saturating_add(next) > max_bytes
-                // Another order of arrival, and a large request was the next: at least every other batch is half full.
+                // Another order, and a large request was the next: at least every other batch is half full.
                 || payload.bytes() > max_bytes / 2
         });
         let now = self.pace.now;

@@ -17,11 +17,11 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use bezant_types::{AccountId, Digest, Moment, Request, RequestNumber};
 
 use crate::ignored::Ignored;
+use crate::line::Line;
 
 /// How many bytes of one client may wait, requests of the largest size aside: one of any size is always admitted.
 pub(crate) const CLIENT_QUOTA: usize = 32 << 20;
@@ -34,16 +34,18 @@ struct Waiting {
     since: Moment,
 }
 
-/// All that waits of a client.
+/// All that waits of a client, by number and arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Share {
     bytes: usize,
     numbers: BTreeSet<(RequestNumber, u64)>,
-    /// Its place in the line.
-    place: u64,
+    /// What of it no proposal of this view holds.
+    unproposed: BTreeSet<(RequestNumber, u64)>,
+    /// Since when it has its place in the line.
+    since: Moment,
 }
 
-/// The waiting requests in order of arrival.
+/// The waiting requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pool {
     /// How many request numbers of a client the ledger remembers.
@@ -51,13 +53,11 @@ pub(crate) struct Pool {
     waiting: BTreeMap<Digest, Waiting>,
     order: BTreeMap<u64, Digest>,
     unproposed: BTreeSet<u64>,
-    /// The same, of each client and by number.
-    by_client: BTreeMap<AccountId, BTreeSet<(RequestNumber, u64)>>,
-    /// The client that was served last.
-    served: Option<AccountId>,
     shares: BTreeMap<AccountId, Share>,
     /// The clients in the order in which a backup watches what they are owed.
-    line: BTreeSet<(u64, AccountId)>,
+    line: Line,
+    /// Those of whom something is unproposed, in the order in which a primary takes from them.
+    turns: Line,
     /// Which requests wait under which number, by client and place in its window.
     by_number: BTreeSet<(AccountId, u64, RequestNumber, Digest)>,
     next_arrival: u64,
@@ -71,37 +71,50 @@ impl Pool {
             waiting: BTreeMap::new(),
             order: BTreeMap::new(),
             unproposed: BTreeSet::new(),
-            by_client: BTreeMap::new(),
-            served: None,
             shares: BTreeMap::new(),
-            line: BTreeSet::new(),
+            line: Line::default(),
+            turns: Line::default(),
             by_number: BTreeSet::new(),
             next_arrival: 0,
         }
     }
 
-    /// Lets a request wait.
+    /// Lets a request wait. Where its client's share is full, what has higher numbers gives way: were a low number
+    /// refused here and owed elsewhere, a client could have the primary blamed for what it kept it from taking.
     pub(crate) fn admit(&mut self, now: Moment, request: Request) -> Result<(), Ignored> {
         let digest = request.digest();
         if self.waiting.contains_key(&digest) {
             return Err(Ignored::Duplicate);
         }
+        self.make_room(&request)?;
         let (client, arrival) = (request.client(), self.next_arrival);
-        let share = self.shares.entry(client).or_insert_with(|| {
-            self.line.insert((arrival, client));
-            Share { bytes: 0, numbers: BTreeSet::new(), place: arrival }
-        });
-        if share.bytes > 0 && share.bytes.saturating_add(request.size()) > CLIENT_QUOTA {
-            return Err(Ignored::ClientQuota);
-        }
+        let numbered = (request.number(), arrival);
+        self.line.join(client);
+        self.turns.join(client);
+        let empty = || Share { bytes: 0, numbers: BTreeSet::new(), unproposed: BTreeSet::new(), since: now };
+        let share = self.shares.entry(client).or_insert_with(empty);
         share.bytes += request.size();
-        share.numbers.insert((request.number(), arrival));
+        share.numbers.insert(numbered);
+        share.unproposed.insert(numbered);
         self.next_arrival += 1;
         self.order.insert(arrival, digest);
         self.unproposed.insert(arrival);
-        self.by_client.entry(client).or_default().insert((request.number(), arrival));
         self.by_number.insert(self.number_of(&request, digest));
         self.waiting.insert(digest, Waiting { request, arrival, since: now });
+        Ok(())
+    }
+
+    fn make_room(&mut self, request: &Request) -> Result<(), Ignored> {
+        let Some(share) = self.shares.get(&request.client()) else { return Ok(()) };
+        let mut bytes = share.bytes.saturating_add(request.size());
+        let mut later = share.unproposed.iter().rev().take_while(|(number, _)| request.number() < *number);
+        let mut evicted = Vec::new();
+        while bytes > CLIENT_QUOTA && bytes > request.size() {
+            let digest = later.next().and_then(|(_, arrival)| self.order.get(arrival)).ok_or(Ignored::ClientQuota)?;
+            bytes -= self.get(digest).map_or(0, Request::size);
+            evicted.push(*digest);
+        }
+        evicted.iter().for_each(|digest| self.remove(digest));
         Ok(())
     }
 
@@ -133,7 +146,7 @@ impl Pool {
             share.bytes -= request.size();
             share.numbers.remove(&(request.number(), arrival));
             if share.numbers.is_empty() {
-                self.line.remove(&(share.place, client));
+                self.line.leave(client);
                 self.shares.remove(&client);
             }
         }
@@ -141,28 +154,27 @@ impl Pool {
 
     /// A request of this number was executed for the first time. If the client waits for none that comes before it,
     /// then it was served in its order and goes to the end of the line.
-    pub(crate) fn serve(&mut self, client: AccountId, number: RequestNumber) {
+    pub(crate) fn serve(&mut self, now: Moment, client: AccountId, number: RequestNumber) {
         let lowest = self.shares.get(&client).and_then(|share| share.numbers.first());
-        if lowest.is_some_and(|(lowest, _)| number <= *lowest) {
-            self.step_back(client);
+        if lowest.is_some_and(|(lowest, _)| number < *lowest) {
+            self.step_back(now, client);
         }
     }
 
     /// A client goes to the end of the line.
-    pub(crate) fn step_back(&mut self, client: AccountId) {
+    pub(crate) fn step_back(&mut self, now: Moment, client: AccountId) {
         if let Some(share) = self.shares.get_mut(&client) {
-            self.line.remove(&(share.place, client));
-            share.place = self.next_arrival;
-            self.next_arrival += 1;
-            self.line.insert((share.place, client));
+            share.since = now;
+            self.line.step_back(client);
         }
     }
 
-    /// The client at the head of the line, and the lowest number under which something of it waits.
-    pub(crate) fn head(&self) -> Option<(AccountId, RequestNumber)> {
-        let (_, client) = self.line.first()?;
-        let (number, _) = self.shares.get(client)?.numbers.first()?;
-        Some((*client, *number))
+    /// The client at the head of the line, since when it has had its place there, and the lowest number under which
+    /// something of it waits.
+    pub(crate) fn head(&self) -> Option<(AccountId, Moment, RequestNumber)> {
+        let client = self.line.first()?;
+        let share = self.shares.get(&client)?;
+        Some((client, share.since, share.numbers.first()?.0))
     }
 
     /// Whether something of the client waits under this number.
@@ -170,10 +182,10 @@ impl Pool {
         self.under(client, number).next().is_some()
     }
 
-    /// What of the client waits under this number, and no proposal of this view holds.
-    pub(crate) fn unproposed_of(&self, client: AccountId, number: RequestNumber) -> Vec<Request> {
-        let free = self.under(client, number).filter(|arrival| self.unproposed.contains(arrival));
-        free.filter_map(|arrival| self.arrived(arrival)).cloned().collect()
+    /// What of the client waits under this number, and no proposal of this view holds: one of it, since executing any
+    /// is the end of all.
+    pub(crate) fn unproposed_of(&self, client: AccountId, number: RequestNumber) -> Option<&Request> {
+        self.under(client, number).filter(|arrival| self.unproposed.contains(arrival)).find_map(|one| self.arrived(one))
     }
 
     fn under(&self, client: AccountId, number: RequestNumber) -> impl Iterator<Item = u64> {
@@ -230,26 +242,26 @@ impl Pool {
                 break;
             }
             self.place(client, request.number(), arrival);
-            self.served = Some(client);
+            self.turns.step_back(client);
             batch.push(request);
         }
         batch
     }
 
-    /// The first request without a place of the client after the one that was served last.
+    /// The first request without a place of the client whose turn it is.
     fn next_in_turn(&self) -> Option<(AccountId, u64)> {
-        let behind = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut in_turn = self.by_client.range((behind, Bound::Unbounded)).chain(&self.by_client);
-        in_turn.find_map(|(client, theirs)| Some((*client, theirs.first()?.1)))
+        let client = self.turns.first()?;
+        let (_, arrival) = self.shares.get(&client)?.unproposed.first()?;
+        Some((client, *arrival))
     }
 
     /// A request has its place, or is gone.
     fn place(&mut self, client: AccountId, number: RequestNumber, arrival: u64) {
         self.unproposed.remove(&arrival);
-        if let Some(theirs) = self.by_client.get_mut(&client) {
-            theirs.remove(&(number, arrival));
-            if theirs.is_empty() {
-                self.by_client.remove(&client);
+        if let Some(share) = self.shares.get_mut(&client) {
+            share.unproposed.remove(&(number, arrival));
+            if share.unproposed.is_empty() {
+                self.turns.leave(client);
             }
         }
     }
@@ -265,10 +277,14 @@ impl Pool {
     pub(crate) fn release(&mut self, now: Moment) {
         self.waiting.values_mut().for_each(|waiting| waiting.since = now);
         self.unproposed = self.order.keys().copied().collect();
-        self.by_client.clear();
-        for Waiting { request, arrival, .. } in self.waiting.values() {
-            self.by_client.entry(request.client()).or_default().insert((request.number(), *arrival));
+        for share in self.shares.values_mut() {
+            share.unproposed.clone_from(&share.numbers);
+            share.since = now;
         }
+        self.order
+            .values()
+            .filter_map(|digest| self.waiting.get(digest))
+            .for_each(|one| self.turns.join(one.request.client()));
     }
 
     /// Forgets everything that waits.
@@ -324,7 +340,7 @@ mod tests {
         let mut pool = pool_of(&[9, 3, 12]);
         let numbers: Vec<_> = pool.propose(2, usize::MAX).iter().map(|one| one.number().get()).collect();
         assert_eq!(numbers, [3, 9]);
-        assert_eq!(pool.head().map(|(_, number)| number.get()), Some(3), "it waits until it is executed");
+        assert_eq!(pool.head().map(|(.., number)| number.get()), Some(3), "it waits until it is executed");
         pool.admit(Moment::ZERO, request(1, 1)).expect("it is new");
         assert_eq!(pool.propose(9, usize::MAX), [request(1, 1), request(1, 12)]);
     }
@@ -333,14 +349,56 @@ mod tests {
     fn a_client_keeps_its_place_in_the_line_until_it_is_served_in_its_order() {
         let mut pool = pool_of(&[5, 7]);
         pool.admit(Moment::ZERO, request(2, 1)).expect("it is new");
-        let head = |pool: &Pool| pool.head().map(|(client, number)| (client, number.get()));
+        let head = |pool: &Pool| pool.head().map(|(client, _, number)| (client, number.get()));
         let (one, two) = (request(1, 0).client(), request(2, 0).client());
-        pool.serve(one, RequestNumber::new(6));
+        pool.serve(Moment::ZERO, one, RequestNumber::new(6));
         assert_eq!(head(&pool), Some((one, 5)), "what is first was left out");
-        pool.serve(one, RequestNumber::new(4));
+        pool.serve(Moment::ZERO, one, RequestNumber::new(4));
         assert_eq!(head(&pool), Some((two, 1)));
-        pool.step_back(two);
+        pool.step_back(Moment::ZERO, two);
         assert_eq!(head(&pool), Some((one, 5)));
+    }
+
+    #[test]
+    fn clients_take_turns_in_the_order_in_which_they_came() {
+        let mut pool = Pool::new(16);
+        for (client, number) in [(9, 1), (9, 2), (9, 3), (1, 1), (5, 1), (1, 2)] {
+            pool.admit(Moment::ZERO, request(client, number)).expect("it is new");
+        }
+        let first = pool.propose(4, usize::MAX);
+        assert_eq!(first, [request(9, 1), request(1, 1), request(5, 1), request(9, 2)]);
+        assert_eq!(pool.propose(4, usize::MAX), [request(1, 2), request(9, 3)], "who came next goes on");
+        pool.release(Moment::ZERO);
+        assert_eq!(pool.propose(2, usize::MAX), [request(9, 1), request(1, 1)], "a new view begins anew");
+    }
+
+    #[test]
+    fn in_a_full_share_higher_numbers_give_way() {
+        let large = |number| {
+            let key = SecretKey::from_seed([1; 32]);
+            let operation = Operation::Append { key: vec![1], suffix: vec![7; 900_000] };
+            let transactions = vec![Transaction::single(operation)];
+            let bundle = Bundle { number: RequestNumber::new(number), transactions };
+            let signed = Verified::sign(bundle, key.account(), &key, Digest::new([0; 32]));
+            Request::new(signed, &Parameters::standard()).expect("within the limits")
+        };
+        let mut pool = Pool::new(1024);
+        let count = (CLIENT_QUOTA / large(0).size()) as u64;
+        for number in 0..count {
+            pool.admit(Moment::ZERO, large(100 + number)).expect("it fits");
+        }
+        let whole = pool.clone();
+        assert_eq!(pool.admit(Moment::ZERO, large(100 + count)), Err(Ignored::ClientQuota));
+        assert_eq!(pool, whole, "what is refused changes nothing");
+        pool.admit(Moment::ZERO, large(3)).expect("it is lower than the rest");
+        let client = large(0).client();
+        assert_eq!(pool.len() as u64, count);
+        assert!(
+            !pool.waits(client, RequestNumber::new(99 + count)) && pool.waits(client, RequestNumber::new(98 + count))
+        );
+        let proposed = pool.propose(usize::MAX, usize::MAX).len() as u64;
+        assert_eq!(proposed, count);
+        assert_eq!(pool.admit(Moment::ZERO, large(2)), Err(Ignored::ClientQuota), "what is proposed stays");
     }
 
     #[test]

@@ -157,6 +157,30 @@ fn what_was_executed_before_satisfies_nobody_who_watches() {
     assert!(counter.leaves());
 }
 
+/// Rule V-5: nor is it progress, for which a timeout that has doubled would be halved again.
+#[test]
+fn what_was_executed_before_is_no_progress() {
+    for (again, stays, leaves) in [(true, 750, 850), (false, 550, 650)] {
+        let mut counter = Counter::new(&[]);
+        counter.serve(0, 1);
+        let (m, w) = (counter.world.members.clone(), &mut counter.world);
+        let waiting = m.bundle(1, 1, "x");
+        w.give(2, &waiting);
+        w.run(420);
+        assert!(w.word(2, Kind::ViewChange, 1, 0).is_some(), "nothing was done in this view");
+        w.tell(2, &m.new_view(1, m.empty_view_changes(1, &[0, 1, 3]), vec![]));
+        assert_eq!(w.view(2), 1);
+        let repeated = m.bundle(0, if again { 1 } else { 2 }, "x");
+        let batch = m.batch(w.now, std::slice::from_ref(&repeated));
+        w.tell(2, &Packet::Requests(vec![repeated]));
+        w.tell(2, &m.decided(1, 2, &batch, &[0, 1, 3]));
+        w.run(stays);
+        assert_eq!(w.word(2, Kind::ViewChange, 2, 0), None, "{again}");
+        w.run(leaves - stays);
+        assert!(w.word(2, Kind::ViewChange, 2, 0).is_some(), "{again}");
+    }
+}
+
 /// Rule P-8, hazard 46: a client that is always served hides none that is not, whichever came first.
 #[test]
 fn who_is_served_goes_to_the_end_of_the_line() {
@@ -213,6 +237,101 @@ fn what_is_watched_is_passed_on_whatever_else_waits() {
     let sent = counter.world.sent.as_ref().expect("kept");
     let passed_on = |packet: &Packet| matches!(packet, Packet::Requests(some) if some.contains(&of_another));
     assert!(sent.iter().any(|(from, to, packet)| (*from, *to) == (2, 0) && passed_on(packet)));
+}
+
+/// Rule P-8: however much a client signs under one number, one of it is passed on.
+#[test]
+fn what_is_passed_on_is_bounded() {
+    let mut counter = Counter::new(&[]);
+    let m = counter.world.members.clone();
+    let large = "x".repeat(1_000_000);
+    for serial in 0..20 {
+        counter.world.give(2, &m.bundle(0, 1, &format!("{serial}{large}")));
+    }
+    counter.world.run(300);
+    let sent = counter.world.sent.as_ref().expect("kept");
+    let passed_on = sent.iter().filter(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_)));
+    let most = passed_on.map(|(.., packet)| packet.encode().len()).max();
+    assert!(most.expect("something is passed on") < 6 << 20, "{most:?} bytes in one message");
+}
+
+/// Rule P-8, hazard 81: a client fills its share at the primary with later requests, and shows its first to the backups
+/// only. What they pass on takes the place of what is not yet due.
+#[test]
+fn a_full_share_keeps_out_nothing_that_is_watched() {
+    let mut w = World::new(4, small(), 61);
+    w.links.delay = (1, 1);
+    w.replicas().into_iter().for_each(|node| w.node_mut(node).execute_ms = 20);
+    let (m, text) = (w.members.clone(), "x".repeat(400_000));
+    let mut next = 1_000;
+    let mut fill = |w: &mut World, how_many: u64| {
+        for _ in 0..how_many {
+            let bundle = m.bundle(0, next, &text);
+            next += 2;
+            w.replicas().into_iter().for_each(|node| w.send_request(0, node, &bundle));
+        }
+    };
+    let first = m.bundle(0, 1, &"y".repeat(1_000_000));
+    [1, 2, 3].into_iter().for_each(|node| w.send_request(0, node, &first));
+    fill(&mut w, 90);
+    w.run(5);
+    for _ in 0..60 {
+        fill(&mut w, 2);
+        w.run(10);
+    }
+    assert!(w.replicas().into_iter().all(|node| w.view(node) == 0), "nobody left");
+}
+
+/// Rule P-8, hazard 46: a primary whose accomplices have their places before its victim, and are served at the last
+/// moment, gains half a timeout by each of them at most: time in line counts.
+#[test]
+fn accomplices_in_the_line_buy_half_a_timeout_each() {
+    let mut counter = Counter::new(&[(0, 1), (1, 1), (2, 1)]);
+    let begun = counter.world.now;
+    counter.world.run(150);
+    counter.serve(0, 2);
+    counter.serve(0, 1);
+    assert!(!counter.leaves(), "the first is served after 250 ms");
+    counter.world.run(60);
+    counter.serve(1, 1);
+    assert!(!counter.leaves(), "the second in the half of the timeout that it has");
+    counter.world.run(150);
+    assert!(counter.leaves(), "{} ms later the third, who has waited since the beginning", counter.world.now - begun);
+}
+
+/// Rule P-8: a backup that falls behind for a moment, now and then, goes on watching.
+#[test]
+fn falling_behind_for_a_moment_forgets_nobody() {
+    let mut counter = Counter::new(&[(1, 1), (0, 9)]);
+    let (w, mut sequence) = (&mut counter.world, 0);
+    while w.word(2, Kind::ViewChange, 1, 0).is_none() {
+        sequence += 1;
+        assert!(sequence < 6, "it has lost sight of what it watches");
+        let m = w.members.clone();
+        let seal = bezant_pbft::message::Batch::Seal { timestamp: m.batch(w.now, &[]).timestamp() };
+        // An empty block changes nothing.
+        let root = w.node(2).ledger.root;
+        w.tell(2, &Packet::Stable(m.stable(sequence, root, &[0, 1, 3])));
+        w.tell(2, &m.decided(0, sequence, &seal, &[0, 1, 3]));
+        w.run(170);
+    }
+}
+
+/// Rule P-8: a backup that is behind when the time is over blames its own delay.
+#[test]
+fn a_backup_that_is_behind_blames_nobody() {
+    let mut counter = Counter::new(&[(1, 1)]);
+    let w = &mut counter.world;
+    let m = w.members.clone();
+    let seal = |w: &World| bezant_pbft::message::Batch::Seal { timestamp: m.batch(w.now, &[]).timestamp() };
+    let root = w.node(2).ledger.root;
+    w.run(385);
+    w.tell(2, &Packet::Stable(m.stable(1, root, &[0, 1, 3])));
+    w.run(20);
+    assert_eq!(w.word(2, Kind::ViewChange, 1, 0), None, "it is behind");
+    w.tell(2, &m.decided(0, 1, &seal(w), &[0, 1, 3]));
+    w.run(420);
+    assert!(w.word(2, Kind::ViewChange, 1, 0).is_some(), "it is behind no more");
 }
 
 /// Rule P-8: a proposal that does not execute is watched as well, though no request waits.
