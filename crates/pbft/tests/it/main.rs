@@ -25,7 +25,7 @@
 //! | P-5 | `normal::commits_count_once_each_and_a_quorum_of_them_decides`, `decided` |
 //! | P-6 | `normal::slots_commit_in_any_order_and_execute_in_theirs` |
 //! | P-7 | `clients::a_client_is_served_by_f_plus_one_honest_replicas`, and beside the client in `src/client.rs` |
-//! | P-8 | `clients::requests_that_only_backups_have_are_passed_on_to_the_primary` and the three after it |
+//! | P-8 | `clients::requests_that_only_backups_have_are_passed_on_to_the_primary` and the three after it, `clients::a_flood_is_served_in_its_order_and_moves_no_view`, `clients::a_request_that_others_of_its_client_overtake_is_owed`, `clients::a_full_share_keeps_out_nothing_that_is_watched`, `clients::falling_behind_for_a_moment_forgets_nobody` |
 //! | C-1 | `checkpoints::a_replica_vouches_for_its_state_every_k_sequence_numbers`, `checkpoints::an_idle_group_rests_on_a_stable_checkpoint` |
 //! | C-2 | `checkpoints::a_checkpoint_is_stable_with_a_quorum_of_equal_and_distinct_vouchers`, `normal::a_window_below_two_checkpoint_intervals_is_refused` |
 //! | C-3 | `checkpoints::the_window_does_not_move_past_what_was_executed` |
@@ -79,7 +79,7 @@
 //! | 42 | `view_change::f_plus_one_view_changes_move_a_replica_to_the_nearest_of_their_views`, `view_change::the_last_view_is_the_last` |
 //! | 43 | `view_change::timeouts_double_up_to_a_bound_and_fall_back_with_progress`, `view_change::a_view_change_succeeds_at_every_latency` |
 //! | 44, 45 | `pace::a_primary_just_below_the_timeout_is_replaced_and_throughput_comes_back`, `pace::a_primary_that_orders_one_request_at_a_time_is_replaced`, `pace::what_makes_timeouts_grow_buys_no_slowness` |
-//! | 46 | `view_change::a_primary_that_censors_one_client_is_replaced` |
+//! | 46 | `view_change::a_primary_that_censors_one_client_is_replaced`, `clients::accomplices_in_the_line_buy_half_a_timeout_each`, `clients::who_is_served_goes_to_the_end_of_the_line` |
 //! | 47 | `view_change::a_silent_primary_is_replaced_within_two_timeouts` |
 //! | 48 | `catch_up::a_missing_body_is_fetched_before_anything_is_said`, `catch_up::a_new_primary_fetches_the_bodies_of_what_it_must_propose_again`, `catch_up::a_batch_that_nobody_has_is_waited_for_and_not_replaced` |
 //! | 49 | `view_change::a_new_primary_that_crashes_while_it_opens_its_view_is_replaced`, `campaign` |
@@ -100,7 +100,7 @@
 //! | 77, 78 | Beside the client in `src/client.rs`. |
 //! | 79 | Reads are ordered like writes; the gateway's history is checked in the node. |
 //! | 80 | `clients::a_group_recovers_from_the_repetitions_of_all_its_clients` |
-//! | 81 | `clients::a_client_that_floods_fills_its_own_share_only` |
+//! | 81 | `clients::a_client_that_floods_fills_its_own_share_only`, `clients::a_flood_in_descending_order_moves_no_view` |
 //! | 82 | The node's. |
 //!
 //! # The four mutants
