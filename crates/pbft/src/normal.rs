@@ -17,6 +17,9 @@ use crate::record::{Bodies, Record};
 use crate::replica::{Half, Replica, Watch, Work};
 use crate::slot::{Counted, Payload, Progress, Slot, Vote};
 
+/// Nothing is passed on before this part of the timeout: where many clients stand in line for long, each would be.
+const PATIENCE: u64 = 32;
+
 impl Replica {
     /// Rules P-1 and P-8: a client's request, from itself or passed on by a peer. It waits until it is executed, and
     /// fills the slots that lack it.
@@ -433,16 +436,14 @@ impl Replica {
             }
             return;
         };
-        // The time in line counts, or each client before it would buy a primary that ignores it a whole timeout. But
-        // half of the timeout is after passing it on, and what the group needs is left to the primary.
+        // The time in line counts, or each client before it would buy a primary that ignores it a whole timeout. What
+        // the group usually needs is left to the primary before anything is passed on, and half of the timeout after
+        // it.
         let (timeout, half) = (self.timeout_ms(), self.timeout_ms() / 2);
-        let needs = self.usual_ms().unwrap_or_default().min(timeout);
-        let left = timeout.saturating_sub(since.map_or(0, |since| now.since(since))).max(needs);
-        if left <= half {
-            return self.pass_on_work(work, out);
-        }
+        let needs = self.usual_ms().unwrap_or_default().max(timeout / PATIENCE).min(half);
+        let waited = since.map_or(0, |since| now.since(since));
         self.watch = Some(Watch { work, half: Half::First, served: false });
-        out.effect(Effect::SetTimer(Timer::Progress(self.view), left - half));
+        out.effect(Effect::SetTimer(Timer::Progress(self.view), half.saturating_sub(waited).max(needs)));
     }
 
     /// What is to be watched, and since when it has had its place in line.

@@ -521,7 +521,7 @@ impl World {
         liar.mind.now = now;
         liar.client.on_tick(&mut liar.mind);
         let sendings = liar.mind.take_sendings();
-        let mut line = self.scenario.network.bandwidth.map(|bytes| bytes * TICK_US / 1_000_000);
+        let mut line = self.scenario.network.bandwidth.map(|bytes| bytes.saturating_mul(TICK_US) / 1_000_000);
         let most = line.map_or(SENDINGS_PER_TICK, |_| sendings.len());
         for sending in sendings.into_iter().take(most) {
             let bundle = Arc::new(sending.bundle);

@@ -299,6 +299,25 @@ fn accomplices_in_the_line_buy_half_a_timeout_each() {
     assert!(counter.leaves(), "{} ms later the third, who has waited since the beginning", counter.world.now - begun);
 }
 
+/// Rule P-8: who has stood in line for long is not passed on at once when its turn comes, or in a group that many
+/// clients keep busy each of them would be, with 4 MiB of the others.
+#[test]
+fn who_is_served_soon_after_its_turn_came_is_not_passed_on() {
+    let mut counter = Counter::new(&[(0, 1), (1, 1)]);
+    counter.world.run(250);
+    let relayed = |w: &World| {
+        let sent = w.sent.as_ref().expect("kept");
+        sent.iter().filter(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_))).count()
+    };
+    assert_eq!(relayed(&counter.world), 1, "half-way, all that waits");
+    let m = counter.world.members.clone();
+    let batch = m.batch(counter.world.now, &[m.bundle(0, 1, "x")]);
+    counter.world.tell(2, &m.decided(0, 1, &batch, &[0, 1, 3]));
+    assert_eq!(relayed(&counter.world), 1, "it is the other's turn");
+    counter.world.run(20);
+    assert_eq!(relayed(&counter.world), 2, "and nothing happens");
+}
+
 /// Rule P-8: a backup that falls behind for a moment, now and then, goes on watching.
 #[test]
 fn falling_behind_for_a_moment_forgets_nobody() {
