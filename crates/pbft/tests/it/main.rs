@@ -129,6 +129,7 @@ mod clients;
 mod decided;
 mod forensics;
 mod ledger;
+mod memory;
 mod network;
 mod new_view;
 mod node;

@@ -17,6 +17,8 @@ use bezant_types::{
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::memory;
+
 /// How many clients every network has.
 pub(crate) const CLIENTS: usize = 3;
 /// What the wall clock shows when a world begins, in milliseconds.
@@ -83,11 +85,11 @@ pub(crate) struct Members {
 }
 
 pub(crate) fn replica_key(replica: u16) -> SecretKey {
-    SecretKey::from_seed([replica as u8 + 1; 32])
+    SecretKey::from_seed([replica as u8 + 1; 32]).remembering(memory::shared())
 }
 
 pub(crate) fn client_key(client: usize) -> SecretKey {
-    SecretKey::from_seed([client as u8 + 200; 32])
+    SecretKey::from_seed([client as u8 + 200; 32]).remembering(memory::shared())
 }
 
 pub(crate) fn id(replica: u16) -> ReplicaId {
@@ -107,6 +109,7 @@ impl Members {
             .map(|i| ClientEntry { name: format!("client-{i}"), key: client_key(i).account(), role: Role::Write })
             .collect();
         let genesis = Genesis::new("test".into(), replicas, clients, vec![], parameters).expect("a sound genesis");
+        let genesis = genesis.remembering(memory::shared());
         Self { keyring: Arc::new(genesis.keyring()), committee: genesis.committee(), genesis }
     }
 
