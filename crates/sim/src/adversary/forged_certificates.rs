@@ -11,8 +11,10 @@
 //!
 //! *Strategy* — its view change carries proofs of a higher view for other digests, proofs that are mixed, short,
 //! doubled, out of order or out of range, and checkpoints that nobody vouched for. Its new view has too few view
-//! changes, one of them twice, of other views, or changed; or prescribes more, less, something else or nothing. Now and
-//! then it helps others with blocks and checkpoints that are proven by nobody.
+//! changes, or one of them twice, and of those that it has the ones that say least, its own for one; or has some of
+//! other views, or changed; or prescribes more, less, something else or nothing. Where it would get away with a view in
+//! which nothing had prepared, it proposes another batch for what had. Now and then it helps others with blocks and
+//! checkpoints that are proven by nobody.
 //!
 //! *Defences* — certificates have one shape and private fields ([`bezant_pbft::certificate`]); a view change with one
 //! bad proof is refused whole and never hides another (rule V-3); everybody computes what a new view prescribes (V-2,
@@ -21,12 +23,14 @@
 //! *What the model leaves out* — signatures that are crafted to be valid for one way of checking and not for another:
 //! those are tested with the keys.
 
-use bezant_pbft::certificate::PreparedProof;
-use bezant_pbft::message::{Batch, Checkpoint, Commit, NewView, ViewChange};
-use bezant_pbft::packet::{Decided, Message, Packet};
-use bezant_types::{ReplicaId, SequenceNumber, View};
+use std::collections::BTreeMap;
 
-use super::forge::{endorsed, prepared};
+use bezant_pbft::certificate::PreparedProof;
+use bezant_pbft::message::{Batch, Checkpoint, Commit, NewView, PrePrepare, ViewChange};
+use bezant_pbft::packet::{Decided, Message, Packet};
+use bezant_types::{ReplicaId, SequenceNumber, Signed, View};
+
+use super::forge::{endorsed, prepared, redated};
 use super::notes::Notes;
 use super::{Adversary, Corrupted, Hearing, honestly};
 
@@ -118,12 +122,38 @@ pub struct ForgedCertificates {
     notes: Notes,
     /// What it tells everybody in this view: a lie that is the same for all is convicted by nothing but itself.
     view_change: Option<(View, Packet)>,
+    /// How it opens this view, for the same reason.
+    opening: Option<(View, Packet)>,
+    /// The view that it opened as if little had prepared.
+    forgetful: Option<View>,
+    /// The last batches that were proposed.
+    batches: BTreeMap<SequenceNumber, Batch>,
 }
+
+/// How many batches it remembers.
+const BATCHES: usize = 64;
 
 impl ForgedCertificates {
     /// One that has not lied yet.
     pub fn new() -> Self {
-        Self { notes: Notes::new(), view_change: None }
+        Self { notes: Notes::new(), view_change: None, opening: None, forgetful: None, batches: BTreeMap::new() }
+    }
+
+    fn note_batch(&mut self, message: &Message) {
+        if let Message::PrePrepare(vote, Some(batch)) = message {
+            self.batches.insert(vote.message().sequence, batch.clone());
+            if self.batches.len() > BATCHES {
+                self.batches.pop_first();
+            }
+        }
+    }
+
+    /// What it proposes for a slot about which its view change said nothing.
+    fn proposes(&self, me: &Corrupted, PrePrepare { view, sequence, .. }: PrePrepare) -> Option<Vec<Packet>> {
+        let other = self.batches.get(&sequence).filter(|_| self.forgetful == Some(view)).and_then(redated)?;
+        let digest = other.digest();
+        let proposal = Packet::PrePrepare(me.sign(PrePrepare { view, sequence, digest }), Some(other));
+        Some(vec![proposal, Packet::Commit(me.sign(Commit { view, sequence, digest }))])
     }
 }
 
@@ -136,16 +166,14 @@ impl Default for ForgedCertificates {
 impl Adversary for ForgedCertificates {
     fn on_saying(&mut self, me: &mut Corrupted, _: ReplicaId, message: &Message) -> Vec<Packet> {
         self.notes.said(me, message);
+        self.note_batch(message);
         if !me.signed(message) {
             return honestly(message);
         }
         if let Message::ViewChange(change) = message {
             let view = change.message().view;
-            if let Some((known, lie)) = &self.view_change
-                && *known == view
-                && !me.dice.permille(100)
-            {
-                return vec![lie.clone()];
+            if let Some(lie) = again(me, &self.view_change, view) {
+                return vec![lie];
             }
             let forgery = *me.dice.pick(&FORGERIES).unwrap_or(&Forgery::HigherView);
             let forged = forge(me, forgery, change.message().clone());
@@ -154,15 +182,28 @@ impl Adversary for ForgedCertificates {
             return if me.dice.permille(150) { vec![lie, message.to_packet()] } else { vec![lie] };
         }
         if let Message::NewView(opening) = message {
+            let view = opening.message().view;
+            if let Some(lie) = again(me, &self.opening, view) {
+                return vec![lie];
+            }
             let wrong = *me.dice.pick(&OPENINGS).unwrap_or(&Opening::Nothing);
             let opening = misopen(me, wrong, opening.message().clone());
-            return vec![Packet::NewView(me.sign(opening))];
+            let lie = Packet::NewView(me.sign(opening));
+            self.opening = Some((view, lie.clone()));
+            self.forgetful = [Opening::TooFew, Opening::OneTwice].contains(&wrong).then_some(view);
+            return vec![lie];
+        }
+        if let Message::PrePrepare(vote, _) = message
+            && let Some(other) = self.proposes(me, *vote.message())
+        {
+            return other;
         }
         honestly(message)
     }
 
     fn on_hearing(&mut self, _: &mut Corrupted, _: ReplicaId, message: &Message) -> Hearing {
         self.notes.heard(message);
+        self.note_batch(message);
         Hearing::Passes
     }
 
@@ -182,6 +223,12 @@ impl Adversary for ForgedCertificates {
             me.tell(to, Packet::Stable(stable));
         }
     }
+}
+
+/// The lie of this view, most of the time.
+fn again(me: &mut Corrupted, told: &Option<(View, Packet)>, view: View) -> Option<Packet> {
+    let (_, lie) = told.as_ref().filter(|(known, _)| *known == view)?;
+    (!me.dice.permille(100)).then(|| lie.clone())
 }
 
 /// A view change with this mistake, if it has what the mistake takes.
@@ -248,11 +295,14 @@ fn misopen(me: &mut Corrupted, wrong: Opening, mut honest: NewView) -> NewView {
     let NewView { view, view_changes, proposals } = &mut honest;
     let null = Batch::Null.digest();
     match wrong {
-        Opening::TooFew => drop(view_changes.pop()),
+        Opening::TooFew => {
+            *view_changes = poorest(me, view_changes);
+            *proposals = super::forge::obliged(view_changes);
+        }
         Opening::OneTwice => {
-            if let [first, second, ..] = &mut view_changes[..] {
-                second.clone_from(first);
-            }
+            *view_changes = poorest(me, view_changes);
+            view_changes.extend(view_changes.last().cloned());
+            *proposals = super::forge::obliged(view_changes);
         }
         Opening::OtherView => {
             let other = view.next();
@@ -293,10 +343,21 @@ fn misopen(me: &mut Corrupted, wrong: Opening, mut honest: NewView) -> NewView {
     honest
 }
 
+/// All but one of the view changes: those that say least, its own without any proof among them.
+fn poorest(me: &mut Corrupted, view_changes: &[Signed<ViewChange>]) -> Vec<Signed<ViewChange>> {
+    let own = me.id();
+    let mut few: Vec<_> = view_changes.iter().filter(|change| change.signer != own).cloned().collect();
+    few.sort_by_key(|change| change.message.prepared.len());
+    few.truncate(view_changes.len().saturating_sub(2));
+    let mine = view_changes.iter().filter(|change| change.signer == own);
+    few.extend(mine.map(|change| me.sign(ViewChange { prepared: vec![], ..change.message.clone() })));
+    few.sort_by_key(|change| change.signer);
+    few
+}
+
 #[cfg(test)]
 mod tests {
     use bezant_pbft::certificate::{CheckpointCertificate, PreparedCertificate};
-    use bezant_types::Signed;
 
     use super::super::forge::obliged;
     use super::super::tests::Stage;
