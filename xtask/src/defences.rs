@@ -26,7 +26,7 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
     let chosen = |adversary: &&String| names.is_empty() || names.iter().any(|name| adversary.contains(name));
     let adversaries: Vec<&String> = mutants.iter().flat_map(|mutant| &mutant.against).filter(chosen).collect();
     ensure!(!adversaries.is_empty(), "no mutant takes away a defence against that: see `against:` in `mutants`");
-    let copy = Copy::make()?;
+    let copy = Copy::make("mutants")?;
     println!(
         "| adversary | with all defences | kept | longest wait | view | without: | | kept | longest wait | view |"
     );

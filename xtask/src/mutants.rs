@@ -51,7 +51,7 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
     let mut mutants = read_all(&root().join("mutants"))?;
     mutants.retain(|mutant| names.is_empty() || names.iter().any(|name| mutant.name.contains(name)));
     ensure!(!mutants.is_empty(), "there is no such mutant: the folder `mutants` names them");
-    let copy = Copy::make()?;
+    let copy = Copy::make("mutants")?;
     let mut sound: Vec<String> = Vec::new();
     let mut survivors = Vec::new();
     for mutant in &mutants {
@@ -86,12 +86,13 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
 
 /// The tree as git knows it, somewhere else, with a target directory that all mutants share.
 pub(crate) struct Copy {
-    tree: PathBuf,
+    place: PathBuf,
 }
 
 impl Copy {
-    pub(crate) fn make() -> Result<Self> {
-        let tree = root().join("target").join("mutants").join("tree");
+    pub(crate) fn make(name: &str) -> Result<Self> {
+        let copy = Self { place: root().join("target").join(name) };
+        let tree = copy.tree();
         if tree.exists() {
             fs::remove_dir_all(&tree)?;
         }
@@ -101,14 +102,22 @@ impl Copy {
             fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
             fs::copy(&from, &to).with_context(|| format!("copying {name}"))?;
         }
-        Ok(Self { tree })
+        Ok(copy)
+    }
+
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.place.join("tree")
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
+        self.place.join("target")
     }
 
     /// Changes the copy, does something, and changes it back.
     pub(crate) fn with<T>(&self, mutant: &Mutant, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut originals = Vec::new();
         for Change { file, before, after } in &mutant.changes {
-            let path = self.tree.join(file);
+            let path = self.tree().join(file);
             let text = fs::read_to_string(&path).with_context(|| format!("{}: {file}", mutant.name))?;
             let count = text.matches(before.as_str()).count();
             ensure!(count == 1, "{}: what it replaces stands {count} times in {file}", mutant.name);
@@ -137,12 +146,11 @@ impl Copy {
             Some("test") => ["test", "--quiet", "-p"].into_iter().chain(words).collect(),
             _ => bail!("`{command}` begins with neither `sim` nor `test`"),
         };
-        let target = root().join("target").join("mutants").join("target");
         let shared = env::var_os("BEZANT_SHARED").map_or_else(|| root().join("..").join("shared"), PathBuf::from);
         Command::new("cargo")
             .args(arguments)
-            .current_dir(&self.tree)
-            .env("CARGO_TARGET_DIR", target)
+            .current_dir(self.tree())
+            .env("CARGO_TARGET_DIR", self.target())
             .env("BEZANT_SHARED", shared)
             .output()
             .with_context(|| format!("running `{command}`"))
