@@ -188,3 +188,23 @@ fn what_was_decided_in_another_view_convicts_nobody() {
     assert_eq!(w.told(2, &m.pre_prepare(0, 2, &a)), Some(Ignored::DecidedOtherwise));
     assert_eq!(w.accused, []);
 }
+
+/// Twins: somebody else speaks with the primary's key. It keeps the proof, but cannot leave its own view, so whoever
+/// contradicts it again and again would have it say so to everybody each time.
+#[test]
+fn a_primary_that_is_contradicted_with_its_own_key_repeats_nothing() {
+    let mut w = World::among_puppets(0);
+    let m = w.members.clone();
+    let bundles = [m.bundle(0, 1, "a"), m.bundle(0, 2, "b")];
+    w.give(0, &bundles[0]);
+    w.run(5);
+    w.node_mut(0).puppet = true; // No longer honest: somebody else has its key.
+    let other = m.batch(w.now, &bundles[1..]);
+    w.sent = Some(vec![]);
+    assert_eq!(w.told(0, &m.pre_prepare(0, 1, &other)), Some(Ignored::Contradiction));
+    assert_eq!(w.told(0, &m.pre_prepare(0, 1, &other)), Some(Ignored::Contradiction));
+    w.run(5);
+    let said = w.sent.as_ref().expect("kept").iter();
+    assert_eq!(said.filter(|(from, _, packet)| *from == 0 && matches!(packet, Packet::PrePrepare(..))).count(), 0);
+    assert_eq!((w.accusations_of(0), w.view(0)), (2, 0));
+}
