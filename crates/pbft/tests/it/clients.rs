@@ -314,8 +314,8 @@ fn who_is_served_soon_after_its_turn_came_is_not_passed_on() {
     let batch = m.batch(counter.world.now, &[m.bundle(0, 1, "x")]);
     counter.world.tell(2, &m.decided(0, 1, &batch, &[0, 1, 3]));
     assert_eq!(relayed(&counter.world), 1, "it is the other's turn");
-    counter.world.run(20);
-    assert_eq!(relayed(&counter.world), 2, "and nothing happens");
+    counter.world.run(10);
+    assert_eq!(relayed(&counter.world), 2, "and nothing happens for a thirty-second part of the timeout");
 }
 
 /// Rule P-8: a backup that falls behind for a moment, now and then, goes on watching.

@@ -279,6 +279,24 @@ fn the_primary_of_a_new_view_is_held_to_what_it_prescribes() {
     assert_eq!(w.told(2, &m.commit(3, 0, 3, b.digest())), None, "a commit is proof in any view");
 }
 
+/// Rules P-8 and V-4: what the new view prescribes is owed although no client asks for it.
+#[test]
+fn a_new_primary_that_does_not_go_on_with_what_prepared_is_left() {
+    for prescribes in [true, false] {
+        let (mut w, m) = waiting();
+        let (proofs, proposals) = if prescribes {
+            (vec![m.prepared(0, 1, batch("b").digest(), &[1, 3])], vec![batch("b").digest()])
+        } else {
+            (vec![], vec![])
+        };
+        let changes =
+            vec![carrying(&m, 0, proofs), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
+        assert_eq!(w.told(2, &m.new_view(1, changes, proposals)), None);
+        w.run(1_700);
+        assert_eq!(w.word(2, Kind::ViewChange, 2, 0).is_some(), prescribes);
+    }
+}
+
 /// A primary that opens its view twice, differently, convicts itself; the same message again is only a repetition.
 #[test]
 fn two_new_views_for_one_view_convict_their_primary() {

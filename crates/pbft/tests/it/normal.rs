@@ -142,6 +142,86 @@ fn a_batch_with_too_many_bytes_is_refused_when_its_bodies_are_known() {
     assert_eq!(w.prepared(1, 0, 1), Some(batch.digest()));
 }
 
+/// Rule P-2: a primary fills a batch to its last byte, and whoever refused that would depose it.
+#[test]
+fn a_batch_may_be_as_large_as_the_group_allows() {
+    let m = four();
+    let bundles = [m.bundle(0, 1, "x"), m.bundle(0, 2, "y")];
+    let size = |bundle: &Signed<bezant_types::Bundle>| {
+        let verified = bundle.clone().verify(&m.keyring).expect("a client's bundle");
+        bezant_types::Request::new(verified, m.genesis.parameters()).expect("within the limits").size()
+    };
+    let together = u32::try_from(bundles.iter().map(size).sum::<usize>()).expect("they are small");
+    for (most, refused) in [(together, None), (together - 1, Some(Ignored::BatchTooLarge))] {
+        let mut w = World::puppets(4, &[1], Parameters { max_batch_bytes: most, ..small() });
+        let m = w.members.clone();
+        let bundles = [m.bundle(0, 1, "x"), m.bundle(0, 2, "y")];
+        bundles.iter().for_each(|bundle| w.give(1, bundle));
+        let batch = m.batch(w.now, &bundles);
+        assert_eq!(w.told(1, &m.pre_prepare(0, 1, &batch)), refused);
+    }
+}
+
+/// Rule P-2: as many batches as the pipeline is long are under way at once, and no more; what waits is proposed
+/// together when the first is executed.
+#[test]
+fn a_primary_proposes_as_far_as_the_pipeline_reaches() {
+    let mut w = World::among_puppets(0);
+    let m = w.members.clone();
+    (1..=6).for_each(|number| w.give(0, &m.bundle(0, number, "x")));
+    let proposed = |w: &World| (1..=6).filter(|sequence| w.word(0, Kind::PrePrepare, 0, *sequence).is_some()).count();
+    assert_eq!(proposed(&w), 4);
+    let first = w.word(0, Kind::PrePrepare, 0, 1).expect("proposed");
+    for backup in [1, 2] {
+        w.tell(0, &m.prepare(backup, 0, 1, first));
+        w.tell(0, &m.commit(backup, 0, 1, first));
+    }
+    w.run(20);
+    assert_eq!((w.height(0), proposed(&w)), (1, 5));
+}
+
+/// Rule P-8: a client is told to wait when its share is full, and for no other reason.
+#[test]
+fn only_a_client_whose_share_is_full_is_told_to_wait() {
+    let mut w = World::among_puppets(1);
+    let m = w.members.clone();
+    let large = "x".repeat(1_000_000);
+    (1..=33).for_each(|number| w.give(1, &m.bundle(0, number, &large)));
+    assert_eq!(w.busy, [], "the share of a client is 32 MiB");
+    w.give(1, &m.bundle(0, 2, &large));
+    assert_eq!((w.busy.as_slice(), w.ignored.len()), ([].as_slice(), 1), "it waits already");
+    w.give(1, &m.bundle(0, 34, &large));
+    w.give(1, &m.bundle(1, 35, &large));
+    assert_eq!(w.busy, [(1, 34)], "there is room for the others");
+}
+
+/// Rule P-8: whoever is primary watches nobody.
+#[test]
+fn a_primary_does_not_watch_itself() {
+    let mut w = World::among_puppets(0);
+    let (bundle, _) = w.bundle_and_batch(1);
+    w.give(0, &bundle);
+    assert!(!w.node(0).timers.keys().any(|timer| matches!(timer, bezant_pbft::Timer::Progress(_))));
+}
+
+/// Rule P-5: what a quorum has committed to is asked for from those who did.
+#[test]
+fn whoever_committed_to_a_batch_is_asked_for_it_first() {
+    let mut w = World::puppets(7, &[1], small());
+    let m = w.members.clone();
+    let (_, batch) = w.bundle_and_batch(1);
+    for member in 2..=6 {
+        w.tell(1, &m.commit(member, 0, 1, batch.digest()));
+    }
+    w.run(12);
+    let sent = w.sent.as_ref().expect("kept").iter();
+    let asked: Vec<u16> = sent
+        .filter(|(from, _, packet)| *from == 1 && matches!(packet, Packet::Fetch(_)))
+        .map(|(_, to, _)| *to)
+        .collect();
+    assert_eq!(asked.first(), Some(&2), "{asked:?}");
+}
+
 /// Rule P-2 and hazards 1 and 25: the second proposal for a slot is evidence, and is not kept.
 #[test]
 fn a_backup_does_not_prepare_two_digests_for_one_sequence_number() {

@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) history: History,
     pub(crate) ignored: Vec<(u16, Option<u16>, bezant_pbft::ignored::Ignored)>,
+    /// Which requests were turned away by whom because too much of their client waits.
+    pub(crate) busy: Vec<(u16, u64)>,
     /// Everything that honest members decided or wrote down, for whoever asks who is to blame.
     pub(crate) inquiry: Inquiry,
     /// Who accused whom, with evidence that convicts.
@@ -103,6 +105,7 @@ impl World {
             now: 0,
             history: History::default(),
             ignored: vec![],
+            busy: vec![],
             accused: vec![],
             halted: vec![],
             expect_halts: false,
@@ -296,7 +299,10 @@ impl World {
                 self.note(|| format!("{node}: ignores ({reason:?}) of {source:?}"));
                 self.ignored.push((node, source.map(ReplicaId::get), reason));
             }
-            Effect::Busy { client, number } => self.note(|| format!("{node}: too busy for {client:?} {number}")),
+            Effect::Busy { client, number } => {
+                self.note(|| format!("{node}: too busy for {client:?} {number}"));
+                self.busy.push((node, number.get()));
+            }
             Effect::Entered(view) => self.note(|| format!("{node}: enters view {view}")),
             Effect::Halt(fault) => {
                 self.note(|| format!("{node}: halts: {fault}"));
