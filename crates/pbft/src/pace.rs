@@ -250,3 +250,43 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64) -> SequenceNumber {
+        SequenceNumber::new(sequence)
+    }
+
+    /// One agreement that takes so long, beginning now.
+    fn agree(pace: &mut Pace, sequence: u64, ms: u64) {
+        pace.accepted(at(sequence));
+        pace.pass(Moment::new(pace.now().get() + ms), 0);
+        pace.executed(at(sequence));
+    }
+
+    #[test]
+    fn the_first_measure_counts_whole_and_each_later_one_an_eighth() {
+        let mut pace = Pace::default();
+        agree(&mut pace, 1, 30);
+        assert_eq!(pace.agreement, Some(30 * 8));
+        agree(&mut pace, 2, 70);
+        assert_eq!(pace.agreement, Some(35 * 8));
+        agree(&mut pace, 3, 35);
+        assert_eq!(pace.agreement, Some(35 * 8));
+    }
+
+    #[test]
+    fn a_new_primary_inherits_the_measure_and_nothing_else() {
+        let mut pace = Pace::default();
+        agree(&mut pace, 1, 30);
+        (pace.missed, pace.debt, pace.missing, pace.armed) = (7, 7, true, true);
+        pace.owed = Owed::Work(7);
+        pace.accepted(at(2));
+        let (agreement, now) = (pace.agreement, pace.now());
+        pace.new_view();
+        assert_eq!(pace, Pace { agreement, now, ..Pace::default() });
+        assert!(agreement.is_some() && now > Moment::default());
+    }
+}

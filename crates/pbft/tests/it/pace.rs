@@ -4,6 +4,7 @@ use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::Batch;
 use bezant_pbft::packet::Packet;
 use bezant_types::genesis::Parameters;
+use bezant_types::{Bundle, Request, Signed};
 
 use crate::network::small;
 use crate::oracle::Kind;
@@ -259,6 +260,209 @@ fn a_backup_that_is_outrun_does_not_pass_on_its_pool_with_each_proposal() {
     }
     let sent = w.sent.take().expect("kept");
     assert!(!sent.iter().any(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_))));
+}
+
+/// Replica 2, whose primary orders and decides at once, among puppets that vouch for every checkpoint.
+struct Quick {
+    world: World,
+    last: u64,
+}
+
+impl Quick {
+    fn new(parameters: Parameters) -> Self {
+        let mut world = World::puppets(4, &[2], parameters);
+        world.links.delay = (1, 1);
+        Self { world, last: 0 }
+    }
+
+    /// The primary proposes these requests of client 0, which the backup has.
+    fn propose(&mut self, bundles: &[Signed<Bundle>]) -> Batch {
+        let m = self.world.members.clone();
+        let batch = m.batch(self.world.now, bundles);
+        self.last += 1;
+        self.world.transmit(0, 2, &Packet::Requests(bundles.to_vec()));
+        self.world.tell(2, &m.pre_prepare(0, self.last, &batch));
+        assert_eq!(self.world.prepared(2, 0, self.last), Some(batch.digest()));
+        batch
+    }
+
+    fn decide(&mut self, sequence: u64, batch: &Batch) {
+        let decided = self.world.members.decided(0, sequence, batch, &[0, 1, 3]);
+        self.world.tell(2, &decided);
+    }
+
+    /// So many batches in time: the group has learnt how fast it is.
+    fn work(&mut self, batches: u64) {
+        for _ in 0..batches {
+            let bundle = self.bundle("x");
+            let batch = self.propose(&[bundle]);
+            self.decide(self.last, &batch);
+        }
+    }
+
+    /// A request that no other is like.
+    fn bundle(&self, text: &str) -> Signed<Bundle> {
+        self.world.members.bundle(0, 1_000 + self.last, text)
+    }
+
+    /// How often it has passed on what waits.
+    fn passes_on(&self) -> usize {
+        let sent = self.world.sent.as_ref().expect("kept").iter();
+        sent.filter(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_))).count()
+    }
+}
+
+/// However fast a group is, a thirty-second part of the timeout is left to its primary.
+#[test]
+fn an_allowance_has_a_least_length() {
+    let mut quick = Quick::new(small());
+    for _ in 0..8 {
+        let bundle = quick.bundle("x");
+        let batch = quick.world.members.batch(quick.world.now, std::slice::from_ref(&bundle));
+        quick.last += 1;
+        quick.world.transmit(0, 2, &Packet::Requests(vec![bundle]));
+        quick.world.transmit(0, 2, &quick.world.members.pre_prepare(0, quick.last, &batch));
+        quick.decide(quick.last, &batch);
+    }
+    quick.world.run(TIMEOUT); // Before it was measured, it was to be looked at again after that time.
+    let waiting = quick.world.members.bundle(1, 1, "x");
+    quick.world.give(2, &waiting);
+    quick.world.run(5);
+    assert_eq!(quick.passes_on(), 0, "after 9 ms");
+    quick.world.run(4);
+    assert_eq!(quick.passes_on(), 1, "after 12 ms");
+}
+
+/// Rule P-9: while the pipeline or the window is full nothing is missed, however long that lasts.
+#[test]
+fn a_primary_without_room_misses_nothing() {
+    for (before, under_way, has_room) in [(0, 3, true), (0, 4, false), (9, 2, true), (9, 3, false)] {
+        let mut quick = Quick::new(small());
+        quick.work(before.max(1));
+        for _ in 0..under_way {
+            let bundle = quick.bundle("x");
+            quick.propose(&[bundle]);
+        }
+        let waiting = quick.world.members.bundle(1, 1, "x");
+        quick.world.give(2, &waiting);
+        quick.world.run(100);
+        assert_eq!(quick.passes_on() > 0, has_room, "{under_way} under way above {before}");
+    }
+}
+
+/// Rule P-9: nor does one whose new view prescribes what to do first.
+#[test]
+fn a_primary_that_carries_over_misses_nothing() {
+    for prescribes in [true, false] {
+        let mut quick = Quick::new(small());
+        quick.work(3);
+        let m = quick.world.members.clone();
+        let batch = m.batch(quick.world.now, &[m.bundle(2, 1, "x")]);
+        let (proofs, proposals) = if prescribes {
+            (vec![m.prepared(0, 4, batch.digest(), &[1, 3])], vec![Batch::Null.digest(); 3])
+        } else {
+            (vec![], vec![])
+        };
+        let proposals = proposals.into_iter().chain(prescribes.then(|| batch.digest())).collect();
+        for peer in [0, 3] {
+            quick.world.tell(2, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+        }
+        let changes = vec![
+            m.view_change(0, 1, None, proofs),
+            m.view_change(1, 1, None, vec![]),
+            m.view_change(3, 1, None, vec![]),
+        ];
+        assert_eq!(quick.world.told(2, &m.new_view(1, changes, proposals)), None);
+        quick.world.give(2, &m.bundle(1, 1, "x"));
+        quick.world.run(100);
+        assert_eq!(quick.passes_on() == 0, prescribes);
+    }
+}
+
+/// Rule P-9: what is left behind is owed if there was room for it in the batch. There was none if the batch has as many
+/// requests as it may have, or would have been too large, or is more than half full (another order, perhaps).
+#[test]
+fn a_full_batch_leaves_nothing_behind() {
+    let size = |bytes: usize| {
+        let m = Quick::new(small()).world.members.clone();
+        let verified = m.bundle(0, 1_000, &"x".repeat(bytes)).verify(&m.keyring).expect("a client's bundle");
+        Request::new(verified, m.genesis.parameters()).expect("within the limits").size()
+    };
+    let (small_one, large) = (size(10), size(1_000));
+    let cases = [
+        ("as large as it may be with what waits", 10, 1_000, small_one + large, false),
+        ("too small for what waits", 10, 1_000, small_one + large - 1, true),
+        ("more than half full", 1_000, 10, 2 * large - 1, true),
+        ("half full", 1_000, 10, 2 * large, false),
+    ];
+    for (what, proposed, waits, most, full) in cases {
+        let mut quick = Quick::new(Parameters { max_batch_bytes: most as u32, ..small() });
+        quick.work(1);
+        let first = quick.bundle("x");
+        let first = quick.propose(&[first]);
+        for _ in 0..3 {
+            let bundle = quick.bundle("x");
+            quick.propose(&[bundle]);
+        }
+        let waiting = quick.world.members.bundle(1, 1_000, &"x".repeat(waits));
+        quick.world.give(2, &waiting);
+        quick.world.run(100);
+        assert_eq!(quick.passes_on(), 0, "there was no room until now");
+        quick.decide(2, &first);
+        let bundle = quick.bundle(&"x".repeat(proposed));
+        quick.propose(&[bundle]);
+        assert_eq!(quick.passes_on() == 0, full, "{what}");
+    }
+}
+
+/// Rule P-9: what the primary leaves behind, an allowance after it was passed on, runs up a debt with each batch that had
+/// room for it, though the pipeline is full for all the rest of the time. What came later is owed by nobody yet.
+#[test]
+fn leaving_behind_what_was_passed_on_runs_up_a_debt() {
+    for older in [true, false] {
+        let mut quick = Quick::new(Parameters { checkpoint_interval: 32, window: 96, ..small() });
+        quick.work(8);
+        let m = quick.world.members.clone();
+        let passed_on = m.bundle(1, 1, "x");
+        quick.world.give(2, &passed_on);
+        quick.world.run(100);
+        assert_eq!(quick.passes_on(), 1);
+        if !older {
+            let batch = quick.propose(std::slice::from_ref(&passed_on));
+            quick.decide(quick.last, &batch);
+        }
+        let mut under_way: std::collections::VecDeque<_> = (0..4)
+            .map(|_| {
+                let bundle = quick.bundle("x");
+                quick.propose(&[bundle])
+            })
+            .collect();
+        quick.world.give(2, &m.bundle(2, 1, "x"));
+        let served = (1..30).find(|_| {
+            let first = under_way.pop_front().expect("four are");
+            quick.world.transmit(3, 2, &m.decided(0, quick.last - 3, &first, &[0, 1, 3]));
+            let bundle = quick.bundle("x");
+            under_way.push_back(quick.propose(&[bundle]));
+            quick.world.word(2, Kind::ViewChange, 1, 0).is_some()
+        });
+        assert_eq!(served.is_some(), older, "{served:?}");
+    }
+}
+
+/// Rule P-9: each piece of work has an allowance of its own.
+#[test]
+fn whoever_serves_each_in_time_is_late_for_none() {
+    let mut quick = Quick::new(Parameters { checkpoint_interval: 32, window: 96, ..small() });
+    quick.work(8);
+    let m = quick.world.members.clone();
+    let bundles: Vec<_> = (1..=40).map(|number| m.bundle(1, number, "x")).collect();
+    quick.world.give(2, &bundles[0]);
+    for pair in bundles.windows(2) {
+        quick.world.give(2, &pair[1]);
+        let batch = quick.propose(&pair[..1]);
+        quick.decide(quick.last, &batch);
+    }
+    assert_eq!(quick.passes_on(), 0);
 }
 
 /// A backlog is no debt: whoever proposes full batches works as fast as it can.
