@@ -415,8 +415,8 @@ fn a_full_batch_leaves_nothing_behind() {
     }
 }
 
-/// Rule P-9: what the primary leaves behind, an allowance after it was passed on, runs up a debt with each batch that had
-/// room for it, though the pipeline is full for all the rest of the time. What came later is owed by nobody yet.
+/// Rule P-9: what the primary leaves behind, an allowance after it was passed on, runs up a debt with each batch that
+/// had room for it, though the pipeline is full for all the rest of the time. What came later is owed by nobody yet.
 #[test]
 fn leaving_behind_what_was_passed_on_runs_up_a_debt() {
     for older in [true, false] {
