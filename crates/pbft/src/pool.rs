@@ -372,40 +372,79 @@ mod tests {
         assert_eq!(pool.propose(2, usize::MAX), [request(9, 1), request(1, 1)], "a new view begins anew");
     }
 
-    #[test]
-    fn in_a_full_share_higher_numbers_give_way() {
-        let large = |number| {
-            let key = SecretKey::from_seed([1; 32]);
-            let operation = Operation::Append { key: vec![1], suffix: vec![7; 900_000] };
-            let transactions = vec![Transaction::single(operation)];
-            let bundle = Bundle { number: RequestNumber::new(number), transactions };
-            let signed = Verified::sign(bundle, key.account(), &key, Digest::new([0; 32]));
-            Request::new(signed, &Parameters::standard()).expect("within the limits")
-        };
+    /// A request of client 1 that appends so many bytes.
+    fn appending(number: u64, bytes: usize) -> Request {
+        let key = SecretKey::from_seed([1; 32]);
+        let operation = Operation::Append { key: vec![1], suffix: vec![7; bytes] };
+        let bundle = Bundle { number: RequestNumber::new(number), transactions: vec![Transaction::single(operation)] };
+        let signed = Verified::sign(bundle, key.account(), &key, Digest::new([0; 32]));
+        Request::new(signed, &Parameters::standard()).expect("within the limits")
+    }
+
+    fn large(number: u64) -> Request {
+        appending(number, 900_000)
+    }
+
+    /// As many large requests as fit, with numbers from 100 on, and how many that are.
+    fn full_share() -> (Pool, u64) {
         let mut pool = Pool::new(1024);
         let count = (CLIENT_QUOTA / large(0).size()) as u64;
         for number in 0..count {
             pool.admit(Moment::ZERO, large(100 + number)).expect("it fits");
         }
+        (pool, count)
+    }
+
+    #[test]
+    fn in_a_full_share_higher_numbers_give_way() {
+        let (mut pool, count) = full_share();
         let whole = pool.clone();
-        assert_eq!(pool.admit(Moment::ZERO, large(100 + count)), Err(Ignored::ClientQuota));
-        assert_eq!(pool, whole, "what is refused changes nothing");
+        for higher_or_equal in [large(100 + count), appending(99 + count, 900_001)] {
+            assert_eq!(pool.admit(Moment::ZERO, higher_or_equal), Err(Ignored::ClientQuota));
+            assert_eq!(pool, whole, "what is refused changes nothing");
+        }
         pool.admit(Moment::ZERO, large(3)).expect("it is lower than the rest");
         let client = large(0).client();
+        let waits = |pool: &Pool, number| pool.waits(client, RequestNumber::new(number));
         assert_eq!(pool.len() as u64, count);
-        assert!(
-            !pool.waits(client, RequestNumber::new(99 + count)) && pool.waits(client, RequestNumber::new(98 + count))
-        );
+        assert!(!waits(&pool, 99 + count) && waits(&pool, 98 + count));
+        pool.admit(Moment::ZERO, appending(99 + count, 240_000)).expect("it fits into what is left");
+        pool.admit(Moment::ZERO, appending(1, 1_000_000)).expect("it is lower than the rest");
+        assert_eq!(pool.len() as u64, count, "it takes the places of two");
         let proposed = pool.propose(usize::MAX, usize::MAX).len() as u64;
         assert_eq!(proposed, count);
         assert_eq!(pool.admit(Moment::ZERO, large(2)), Err(Ignored::ClientQuota), "what is proposed stays");
     }
 
     #[test]
+    fn a_share_is_full_at_its_last_byte_and_has_room_again_when_something_is_gone() {
+        let (mut pool, count) = full_share();
+        let left = CLIENT_QUOTA - count as usize * large(0).size();
+        let rest = left - (large(0).size() - 900_000);
+        let (fits, too_large) = (appending(200, rest), appending(200, rest + 1));
+        assert!(fits.size() == left && too_large.size() == left + 1, "lengths are of one length");
+        assert_eq!(pool.admit(Moment::ZERO, too_large), Err(Ignored::ClientQuota));
+        pool.admit(Moment::ZERO, fits).expect("it fits");
+        for round in 0..3 {
+            pool.spend(large(0).client(), RequestNumber::new(100 + round));
+            pool.admit(Moment::ZERO, large(300 + round)).expect("as much room as was left");
+            assert_eq!(pool.admit(Moment::ZERO, large(400)), Err(Ignored::ClientQuota));
+        }
+    }
+
+    #[test]
+    fn a_batch_is_filled_to_its_last_byte() {
+        let size = request(1, 0).size();
+        for (most, taken) in [(2 * size, 2), (2 * size - 1, 1), (0, 1)] {
+            assert_eq!(pool_of(&[1, 2, 3]).propose(9, most).len(), taken);
+        }
+    }
+
+    #[test]
     fn the_window_is_the_same_after_everything_was_forgotten() {
         let mut pool = pool_of(&[1]);
         pool.clear();
-        assert_eq!(pool.len(), 0);
+        assert_eq!((pool.len(), pool.next_arrival), (0, 1), "what comes now comes later than what came before");
         for number in [1, 2, 3] {
             pool.admit(Moment::ZERO, request(1, number)).expect("it is new");
         }

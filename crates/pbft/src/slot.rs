@@ -285,6 +285,52 @@ mod tests {
         Vote { view: View::new(view), digest: Digest::new([digest; 32]), signature: Signature::new([0; 64]) }
     }
 
+    /// A batch that is like no other of these.
+    fn batch(time: u64) -> Batch {
+        Batch::Seal { timestamp: bezant_types::Timestamp::new(time) }
+    }
+
+    fn keep(slot: &mut Slot, time: u64) {
+        slot.keep(Payload::new(batch(time), |_| None));
+    }
+
+    #[test]
+    fn of_the_batches_that_nothing_names_a_slot_keeps_the_last() {
+        let mut slot = Slot::default();
+        slot.vote_for(batch(7).digest());
+        (0..40).for_each(|time| keep(&mut slot, time));
+        let kept: Vec<_> = slot.payloads().map(|payload| payload.batch().clone()).collect();
+        assert!(kept.len() == 2 && kept.contains(&batch(7)) && kept.contains(&batch(39)), "{kept:?}");
+    }
+
+    #[test]
+    fn a_slot_vouches_for_the_last_batches_that_it_voted_for() {
+        let mut slot = Slot::default();
+        (0..40).for_each(|time| slot.vote_for(batch(time).digest()));
+        slot.vote_for(batch(30).digest());
+        let vouched: Vec<_> = slot.vouched().collect();
+        let expected: Vec<_> =
+            (24..40).filter(|time| *time != 30).chain([30]).map(|time| batch(time).digest()).collect();
+        assert_eq!(vouched, expected);
+    }
+
+    #[test]
+    fn what_belongs_to_the_view_that_was_left_is_forgotten() {
+        let mut slot = Slot::default();
+        let (early, late) = (ReplicaId::new(1), ReplicaId::new(2));
+        slot.proposal = Some(vote(3, 9));
+        slot.want(vote(3, 9).digest, [early]);
+        for tally in [&mut slot.prepares, &mut slot.commits] {
+            tally.count(early, vote(3, 9));
+            tally.count(late, vote(4, 9));
+        }
+        slot.enter_view(View::new(4));
+        assert!(slot.told().is_none() && slot.wanted.is_empty());
+        for tally in [&slot.prepares, &slot.commits] {
+            assert_eq!((tally.of(early), tally.of(late)), (None, Some(vote(4, 9))));
+        }
+    }
+
     #[test]
     fn a_voter_has_one_vote_and_the_highest_view_counts() {
         let mut tally = Tally::default();

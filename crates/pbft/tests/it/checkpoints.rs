@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bezant_pbft::ignored::Ignored;
+use bezant_pbft::message::Standing;
 use bezant_pbft::packet::Packet;
 use bezant_pbft::{Fault, Input, Timer};
 use bezant_types::{Digest, View};
@@ -268,6 +269,28 @@ fn a_flood_of_votes_from_one_member_is_bounded() {
     let once = fill(&mut one, 1);
     let again = fill(&mut one, 2);
     assert!(again < once + 1_000, "{once} then {again}");
+}
+
+/// Rule C-2: of what was delivered the last window of blocks is kept, for those behind, and no more.
+#[test]
+fn a_window_of_blocks_is_kept_for_those_behind() {
+    for (behind, helped) in [(12, 12), (13, 0)] {
+        let mut w = World::new(4, small(), 11);
+        w.work(8);
+        w.converge();
+        w.crash(3);
+        w.run(100);
+        let height = w.height(1);
+        assert!(height > 13, "{height}");
+        let m = w.members.clone();
+        let status = m.status(3, 0, Standing::Normal, w.stable(1), height - behind);
+        w.sent = Some(vec![]);
+        w.transmit(3, 1, &status);
+        w.run(5);
+        let sent = w.sent.iter().flatten();
+        let blocks = sent.filter(|(from, to, packet)| (*from, *to) == (1, 3) && matches!(packet, Packet::Decided(_)));
+        assert_eq!(blocks.count(), helped, "{behind} blocks behind");
+    }
 }
 
 /// Hazard 26: what the others remember does not grow while one replica is down.

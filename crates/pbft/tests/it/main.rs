@@ -38,7 +38,7 @@
 //! | V-5 | `view_change::the_new_view_timer_waits_for_a_quorum`, `view_change::timeouts_double_up_to_a_bound_and_fall_back_with_progress`, `view_change::a_member_that_went_further_counts_for_the_timer` |
 //! | V-6 | `view_change::f_plus_one_view_changes_move_a_replica_to_the_nearest_of_their_views` |
 //! | V-7 | `view_change::a_replica_in_a_view_change_executes_what_others_prove`, `catch_up::a_decided_block_proves_itself_or_is_nothing` |
-//! | A-1 and restart | `restart`, all of it |
+//! | A-1 and restart | `lost_log` and `restart`, all of them |
 //!
 //! # The hazards
 //!
@@ -129,6 +129,7 @@ mod clients;
 mod decided;
 mod forensics;
 mod ledger;
+mod lost_log;
 mod memory;
 mod network;
 mod new_view;

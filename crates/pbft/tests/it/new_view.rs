@@ -4,9 +4,10 @@ use bezant_pbft::certificate::PreparedProof;
 use bezant_pbft::ignored::Ignored;
 use bezant_pbft::message::{Batch, NewView, Standing, ViewChange};
 use bezant_pbft::packet::Packet;
+use bezant_types::genesis::Parameters;
 use bezant_types::{Digest, Signed, Timestamp, View};
 
-use crate::network::{EPOCH, Members, at, id};
+use crate::network::{EPOCH, Members, at, id, small};
 use crate::oracle::Kind;
 use crate::world::World;
 
@@ -277,6 +278,47 @@ fn the_primary_of_a_new_view_is_held_to_what_it_prescribes() {
     assert_eq!(w.told(2, &m.pre_prepare(0, 3, &b)), Some(Ignored::OldView), "the old view is over");
     assert_eq!(w.told(2, &m.prepare(3, 0, 3, b.digest())), Some(Ignored::OldView));
     assert_eq!(w.told(2, &m.commit(3, 0, 3, b.digest())), None, "a commit is proof in any view");
+}
+
+/// Rule V-6: whoever had gone further when a view began has gone further still.
+#[test]
+fn view_changes_for_later_views_outlive_the_beginning_of_one() {
+    let (mut w, m) = waiting();
+    w.tell(2, &Packet::ViewChange(m.view_change(3, 5, None, vec![])));
+    assert_eq!(w.told(2, &m.new_view(1, m.empty_view_changes(1, &[0, 1, 3]), vec![])), None);
+    assert_eq!((w.view(2), w.standing(2)), (1, Standing::Normal));
+    w.tell(2, &Packet::ViewChange(m.view_change(0, 7, None, vec![])));
+    assert_eq!(w.view(2), 5);
+}
+
+/// Rule V-4: what lies at or below a replica's own checkpoint is settled there, whatever others prescribe.
+#[test]
+fn bodies_below_the_water_mark_are_not_asked_for() {
+    for (checkpoint, asks) in [(4, false), (3, true)] {
+        let mut w = World::puppets(4, &[2], Parameters { checkpoint_interval: checkpoint, ..small() });
+        let m = w.members.clone();
+        for sequence in 1..=checkpoint {
+            let bundle = m.bundle(0, sequence, "x");
+            w.give(2, &bundle);
+            w.tell(2, &m.decided(0, sequence, &m.batch(w.now, &[bundle]), &[0, 1, 3]));
+        }
+        let root = w.node(2).ledger.root;
+        [0, 1, 3].into_iter().for_each(|peer| w.transmit(peer, 2, &m.checkpoint(peer, checkpoint, root)));
+        w.run(5);
+        assert_eq!(w.stable(2), checkpoint);
+        for peer in [0, 3] {
+            w.tell(2, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+        }
+        let prescribed: Vec<Digest> = (1..=4).map(|n: u64| batch(&n.to_string()).digest()).collect();
+        let proofs = (1..).zip(&prescribed).map(|(n, digest)| m.prepared(0, n, *digest, &[1, 3])).collect();
+        let changes =
+            vec![carrying(&m, 0, proofs), m.view_change(1, 1, None, vec![]), m.view_change(3, 1, None, vec![])];
+        w.sent = Some(vec![]);
+        assert_eq!(w.told(2, &m.new_view(1, changes, prescribed)), None);
+        w.run(30);
+        let asked = w.sent.iter().flatten().any(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Fetch(_)));
+        assert_eq!(asked, asks, "of a checkpoint at {checkpoint}");
+    }
 }
 
 /// Rules P-8 and V-4: what the new view prescribes is owed although no client asks for it.

@@ -494,4 +494,6 @@ fn an_idle_group_keeps_its_view() {
     w.work(3);
     w.run(20_000);
     assert_eq!(w.views(), [0; 4]);
+    let looks = |timer: &bezant_pbft::Timer| matches!(timer, bezant_pbft::Timer::Pace(_));
+    assert!(w.replicas().into_iter().all(|node| !w.node(node).timers.keys().any(looks)));
 }

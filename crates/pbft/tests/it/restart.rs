@@ -1,4 +1,4 @@
-//! Crashes and restarts: with the log, and without it (rule A-1).
+//! Crashes and restarts with the log.
 
 use bezant_engine::{Engine, Log};
 use bezant_pbft::Input;
@@ -265,83 +265,6 @@ fn a_view_change_after_a_restart_starts_from_the_proven_checkpoint() {
     w.finish();
 }
 
-/// Rule A-1: without its log a replica executes and helps, and votes for nothing until the group has moved past all
-/// that it may have voted on.
-#[test]
-fn a_replica_without_its_log_is_silent_until_the_group_has_moved_on() {
-    let mut w = World::new(4, small(), 35);
-    w.work(3);
-    w.converge();
-    w.crash(3);
-    w.node_mut(3).words.said.clear();
-    w.restart_without_log(3);
-    w.run(300);
-    let until =
-        w.node(3).replica.as_ref().and_then(|replica| replica.report().silent_until).expect("it knows how long");
-    assert!(until.get() >= w.stable(0) + 24, "two windows above what is proven");
-    while w.stable(3) < until.get() {
-        assert!(w.node(3).words.said.is_empty(), "it says nothing that binds");
-        assert_eq!(w.standing(3), Standing::Recovering);
-        w.work(1);
-        w.converge();
-    }
-    assert_eq!(w.standing(3), Standing::Normal);
-    w.work(3);
-    assert!(!w.node(3).words.said.is_empty(), "it has its vote back");
-    w.crash(1);
-    w.work(1);
-}
-
-/// Rule A-1: a crash while it is silent, or while it still asks, does not give it its vote back.
-#[test]
-fn a_silent_replica_stays_silent_through_a_restart() {
-    let mut w = World::new(4, small(), 36);
-    w.work(3);
-    w.crash(3);
-    w.isolate(3);
-    w.restart_without_log(3);
-    w.run(100);
-    for _ in 0..2 {
-        w.crash(3);
-        w.restart(3);
-        w.run(100);
-        assert_eq!(w.standing(3), Standing::Recovering, "it still asks");
-    }
-    w.reconnect(3);
-    w.run(300);
-    assert!(w.node(3).replica.as_ref().is_some_and(|replica| replica.report().silent_until.is_some()));
-    w.crash(3);
-    w.restart(3);
-    assert_eq!(w.standing(3), Standing::Recovering, "it waits");
-}
-
-/// Rule A-1: claims without proof count for nothing, so one liar cannot silence a replica for ever; and fewer than a
-/// quorum of answers do not tell how far it may have voted.
-#[test]
-fn a_lost_log_is_answered_by_a_quorum_and_by_proofs() {
-    let mut w = World::puppets(4, &[], small());
-    let m = w.members.clone();
-    w.node_mut(3).puppet = false;
-    w.restart_without_log(3);
-    let until = |w: &World| w.node(3).replica.as_ref().and_then(|one| one.report().silent_until).map(|at| at.get());
-    let answer = |w: &mut World, by: u16, stable: u64| {
-        w.transmit(by, 3, &m.status(by, 0, Standing::Normal, stable, stable));
-        w.run(60);
-    };
-    answer(&mut w, 0, 1 << 40);
-    answer(&mut w, 1, 0);
-    answer(&mut w, 2, 0);
-    assert_eq!(until(&w), None, "the third answer is not proven");
-    answer(&mut w, 1, 0);
-    answer(&mut w, 2, 0);
-    assert_eq!(until(&w), None, "and the others do not count twice");
-    let root = bezant_types::Digest::of("test", "root");
-    w.transmit(0, 3, &Packet::Stable(m.stable(8, root, &[0, 1, 2])));
-    w.run(5);
-    answer(&mut w, 0, 8);
-    assert_eq!(until(&w), Some(8 + 24));
-}
-
 /// What [`Engine::dump`] writes makes the same replica: at random moments of a troubled life the log is
 /// compacted, and the compacted log replays to a replica that would write the same.
 #[test]
@@ -415,6 +338,57 @@ fn a_compacted_log_keeps_votes_proofs_and_views() {
     w.tell(2, &m.pre_prepare_by(3, 3, 1, batch.digest(), None));
     assert_eq!(again(&mut w), [Kind::Prepare]);
     assert_eq!((w.view(2), w.standing(2)), (3, Standing::Normal));
+    w.tell(2, &m.prepare(1, 3, 1, batch.digest()));
+    assert_eq!(again(&mut w), [Kind::Prepare, Kind::Commit]);
+    change(&mut w, 4);
+    let last = w.sent.iter().flatten().rev().find_map(|(_, _, packet)| {
+        if let Packet::ViewChange(signed) = packet { Some(signed.message.clone()) } else { None }
+    });
+    let proof = m.prepared(3, 1, batch.digest(), &[1, 2]);
+    assert_eq!(last.map(|change| change.prepared), Some(vec![proof]), "of the highest view");
+}
+
+/// A log that holds votes and not their batch: whoever vouched for it is asked.
+#[test]
+fn a_replica_whose_log_lacks_a_batch_asks_for_it() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let (_, batch) = w.bundle_and_batch(1);
+    w.crash(2);
+    let proof = m.prepared(0, 1, batch.digest(), &[1, 3]);
+    let Packet::PrePrepare(accepted, _) = m.pre_prepare(0, 1, &batch) else { unreachable!("it is one") };
+    let Ok(()) = w.node_mut(2).disk.append(&[Record::Accepted(accepted, None), Record::Prepared(proof)]);
+    w.sent = Some(vec![]);
+    w.restart(2);
+    w.run(15);
+    let wants = |packet: &Packet| matches!(packet, Packet::Fetch(one) if one.message.batches.len() == 1);
+    assert!(w.sent.iter().flatten().any(|(from, _, packet)| *from == 2 && wants(packet)));
+}
+
+/// Rule P-8: while it executes again what it had executed, a replica is behind, and that is nobody's fault.
+#[test]
+fn a_replica_that_executes_again_blames_nobody() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    w.node_mut(2).save_ms = None;
+    for sequence in 1..=3 {
+        let bundle = m.bundle(0, sequence, "text");
+        w.give(2, &bundle);
+        w.tell(2, &m.decided(0, sequence, &m.batch(w.now, &[bundle]), &[0, 1, 3]));
+    }
+    w.crash(2);
+    w.node_mut(2).execute_ms = 150;
+    w.restart(2);
+    w.sent = Some(vec![]);
+    w.give(2, &m.bundle(1, 1, "text"));
+    w.run(400);
+    let passes_on = |w: &World| {
+        let sent = w.sent.iter().flatten();
+        sent.filter(|(from, _, packet)| *from == 2 && matches!(packet, Packet::Requests(_))).count()
+    };
+    assert_eq!(passes_on(&w), 0, "450 ms of execution are not over");
+    w.run(300);
+    assert_eq!(passes_on(&w), 1);
 }
 
 /// A compacted log keeps the message with which a primary opens a view: it never opens it with another.
@@ -543,36 +517,4 @@ fn a_restored_state_comes_with_a_certificate_that_was_checked() {
     };
     assert!(check(&[0, 1]).is_err());
     let _ = check(&[0, 1, 3]).map(|certificate| Input::Restored { certificate }).expect("a sound certificate");
-}
-
-/// Rule A-1: alone it had asked for view 1, and the others stay in view 0. They tell it so when it comes back without
-/// its log, and it neither works in view 0 again nor asks for view 1 with another story.
-#[test]
-fn a_replica_without_its_log_is_told_which_view_it_had_asked_for() {
-    for primary_fails in [false, true] {
-        let mut w = World::new(4, small(), 77);
-        w.work(2);
-        w.lose(|_, to, _| to == 3);
-        w.ask(0);
-        w.run(1_000);
-        assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
-        let asked = w.word(3, Kind::ViewChange, 1, 0);
-        assert!(asked.is_some());
-        w.heal();
-        w.finish();
-        w.crash(3);
-        w.restart_without_log(3);
-        w.work(30);
-        assert!(w.replicas()[..3].iter().all(|node| w.view(*node) == 0));
-        assert_eq!(w.view(3), 1, "it is where it was");
-        w.converge();
-        if primary_fails {
-            w.crash(0);
-            w.ask(0);
-            w.finish();
-            assert!(w.replicas()[1..].iter().all(|node| w.view(*node) == 1));
-            assert_eq!(w.word(3, Kind::ViewChange, 1, 0), asked, "in the same words");
-        }
-        assert!(w.accused.is_empty());
-    }
 }
