@@ -315,6 +315,22 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_vouches_once_for_what_it_has_a_proof_of() {
+        let mut slot = Slot::default();
+        let proven = Vote { digest: batch(100).digest(), ..vote(0, 0) };
+        slot.proposal = Some(proven);
+        [1, 2].into_iter().for_each(|backup| _ = slot.prepares.count(ReplicaId::new(backup), proven));
+        slot.prepared = slot.try_prepared(SequenceNumber::new(1), Committee::new(4).expect("four may be one"));
+        assert!(slot.prepared.is_some());
+        for voted in
+            [alloc::vec![], alloc::vec![batch(100).digest()], alloc::vec![batch(100).digest(), batch(101).digest()]]
+        {
+            voted.into_iter().for_each(|digest| slot.vote_for(digest));
+            assert_eq!(slot.vouched().filter(|digest| *digest == proven.digest).count(), 1);
+        }
+    }
+
+    #[test]
     fn what_belongs_to_the_view_that_was_left_is_forgotten() {
         let mut slot = Slot::default();
         let (early, late) = (ReplicaId::new(1), ReplicaId::new(2));

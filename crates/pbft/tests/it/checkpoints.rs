@@ -293,6 +293,18 @@ fn a_window_of_blocks_is_kept_for_those_behind() {
     }
 }
 
+/// Hazard 26: nor does a group that is well remember more and more.
+#[test]
+fn what_a_replica_remembers_does_not_grow_with_its_history() {
+    let mut w = World::new(4, small(), 8);
+    let sizes = [30, 60].map(|rounds| {
+        w.work(rounds);
+        w.converge();
+        w.memory(1)
+    });
+    assert!(sizes[1] < sizes[0] + 2_000, "{sizes:?}");
+}
+
 /// Hazard 26: what the others remember does not grow while one replica is down.
 #[test]
 fn memory_and_log_are_bounded_while_one_replica_is_down() {

@@ -195,6 +195,26 @@ fn only_a_client_whose_share_is_full_is_told_to_wait() {
     assert_eq!(w.busy, [(1, 34)], "there is room for the others");
 }
 
+/// Rule V-7: what anybody else proposes displaces nothing that a replica outside the view has learnt from the primary.
+#[test]
+fn outside_its_view_a_replica_learns_batches_from_the_primary_alone() {
+    let mut w = World::among_puppets(2);
+    let m = w.members.clone();
+    let bundles = [m.bundle(0, 1, "a"), m.bundle(0, 2, "b")];
+    bundles.iter().for_each(|bundle| w.give(2, bundle));
+    let [batch, other] = [&bundles[..1], &bundles[1..]].map(|some| m.batch(w.now, some));
+    for peer in [0, 3] {
+        w.tell(2, &Packet::ViewChange(m.view_change(peer, 1, None, vec![])));
+    }
+    assert_eq!(w.told(2, &m.pre_prepare(0, 1, &batch)), Some(Ignored::OldView));
+    assert_eq!(w.told(2, &m.pre_prepare_by(3, 0, 1, other.digest(), Some(other))), Some(Ignored::OldView));
+    for member in [0, 1, 3] {
+        w.transmit(member, 2, &m.commit(member, 0, 1, batch.digest()));
+    }
+    w.run(5);
+    assert_eq!(w.height(2), 1, "nothing had to be fetched");
+}
+
 /// Rule P-8: whoever is primary watches nobody.
 #[test]
 fn a_primary_does_not_watch_itself() {
