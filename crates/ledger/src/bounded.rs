@@ -19,3 +19,15 @@ pub(crate) fn read_list<T: BorshDeserialize, R: Read>(reader: &mut R, max: usize
     }
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_may_be_as_long_as_it_may_be() {
+        let bytes = [&2u32.to_le_bytes()[..], &[7, 8]].concat();
+        assert_eq!(read_list::<u8, _>(&mut &bytes[..], 2).ok(), Some([7, 8].to_vec()));
+        assert!(read_list::<u8, _>(&mut &bytes[..], 1).is_err());
+    }
+}

@@ -411,6 +411,13 @@ fn answers_that_do_not_fit_a_reply_are_refused_one_transaction_at_a_time() {
     let fitting = (128 << 10) / (4096 + 6);
     assert!(receipts[..fitting].iter().all(Result::is_ok));
     assert!(receipts[fitting..].iter().all(|receipt| receipt == &refused));
+    // As large as it may be, to the byte.
+    let left = (128 << 10) - fitting * (4096 + 6);
+    for (more, fits) in [(0, true), (1, false)] {
+        w.one(ALICE, set("rest", &"x".repeat(left - 6 + more))).unwrap();
+        let all = (0..fitting).map(|_| Transaction::single(get("k"))).chain([Transaction::single(get("rest"))]);
+        assert_eq!(w.run(BOB, all.collect()).iter().all(Result::is_ok), fits, "{left} bytes and {more}");
+    }
     // A refused transaction's answers are not given, so they take no room.
     let greedy = Transaction { fee: Amount::ZERO, operations: vec![get("k"); 40] };
     let receipts = w.run(BOB, vec![greedy, Transaction::single(get("k"))]);

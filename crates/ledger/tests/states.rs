@@ -256,6 +256,37 @@ fn a_state_does_not_change_while_the_ledger_goes_on() {
 }
 
 #[test]
+fn what_a_grant_weighs_is_gone_with_it() {
+    let mut w = World::new();
+    w.one(ALICE, set("k", "1")).unwrap();
+    let before = w.checkpoint();
+    w.one(ALICE, grant("k", BOB)).unwrap();
+    let between = w.checkpoint();
+    w.one(ALICE, revoke("k", BOB)).unwrap();
+    let after = w.checkpoint();
+    // The outcomes of both requests are kept and weigh the same.
+    let (with, without) = (between.bytes() - before.bytes(), after.bytes() - between.bytes());
+    assert_eq!(with - without, 2 * 32, "an account");
+    let records: Vec<Vec<u8>> = after.items().map(|(key, item)| record(key, item)).collect();
+    assert_eq!(State::load(after.header(), &records).unwrap(), after, "and the sum is that of the records");
+}
+
+#[test]
+fn states_that_differ_hash_differently_and_say_so() {
+    let mut w = World::new();
+    let (one, _) = (w.checkpoint(), w.one(ALICE, set("k", "1")).unwrap());
+    let other = w.checkpoint();
+    let hash = |state: &State| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(state, &mut hasher);
+        std::hash::Hasher::finish(&hasher)
+    };
+    assert_eq!(hash(&one), hash(&one.clone()));
+    assert_ne!(hash(&one), hash(&other));
+    assert_ne!(format!("{one:?}"), format!("{other:?}"));
+}
+
+#[test]
 fn the_header_is_part_of_the_root() {
     let mut w = World::new();
     let before = w.checkpoint();

@@ -12,7 +12,7 @@ use bezant_ledger::transfer::{
     Content, Detail, Ignored, Lie, Outline, Piece, PieceId, PieceRequest, Progress, Token, Transfer, TransferFailed,
     TransferInput, TransferOutput, Wanted, serve,
 };
-use bezant_ledger::{Key, Ledger, Prefix, Side, State, record};
+use bezant_ledger::{Item, Key, Ledger, Prefix, Side, State, record};
 use bezant_types::codec::encode;
 use bezant_types::{Digest, Moment, ReplicaId, SequenceNumber, Transaction};
 use world::*;
@@ -44,6 +44,12 @@ struct Net {
     received_bytes: usize,
     asked: BTreeMap<ReplicaId, usize>,
     most_under_way: usize,
+    /// Until when it is waited for what a silent peer was asked for.
+    unanswered: Vec<(u64, Wanted)>,
+    /// How often something was asked for while it was under way.
+    twice: usize,
+    /// How often an honest peer had not got what it was asked for.
+    unknown: usize,
 }
 
 fn replica(i: u16) -> ReplicaId {
@@ -66,6 +72,9 @@ impl Net {
             received_bytes: 0,
             asked: BTreeMap::new(),
             most_under_way: 0,
+            unanswered: vec![],
+            twice: 0,
+            unknown: 0,
         }
     }
 
@@ -113,12 +122,17 @@ impl Net {
     fn send(&mut self, to: ReplicaId, request: PieceRequest) {
         let request: PieceRequest = borsh::from_slice(&encode(&request)).unwrap();
         *self.asked.entry(to).or_default() += 1;
+        let coming = self.wire.values().map(|(_, piece)| piece.answers.wanted);
+        let awaited = self.unanswered.iter().filter(|(until, _)| self.now < *until).map(|(_, wanted)| *wanted);
+        self.twice += coming.chain(awaited).filter(|wanted| same(*wanted, request.wanted)).count();
         let piece = match &self.peers[&to] {
-            Peer::Silent => return,
+            Peer::Silent => return self.unanswered.push((self.now + 2_000, request.wanted)),
             Peer::Honest(states) => {
                 let mut answers = states.iter().map(|state| serve(state, &request, LIMIT));
                 let unknown = Piece { answers: request, content: Content::Unknown };
-                answers.find(|piece| !piece.is_unknown()).unwrap_or(unknown)
+                let answer = answers.find(|piece| !piece.is_unknown());
+                self.unknown += usize::from(answer.is_none());
+                answer.unwrap_or(unknown)
             }
             Peer::Liar(state, lie) => {
                 Piece { answers: request, content: lie(request, serve(state, &request, LIMIT).content) }
@@ -134,6 +148,16 @@ impl Net {
 
     fn liars(&self) -> BTreeSet<ReplicaId> {
         self.blamed.iter().map(|(replica, _)| *replica).collect()
+    }
+}
+
+/// Whether two questions are about the same thing, however it is to be told.
+fn same(one: Wanted, other: Wanted) -> bool {
+    match (one, other) {
+        (Wanted::Subtree { prefix, hash, .. }, Wanted::Subtree { prefix: place, hash: what, .. }) => {
+            (prefix, hash) == (place, what)
+        }
+        _ => one == other,
     }
 }
 
@@ -438,6 +462,44 @@ fn a_target_that_keeps_moving_is_caught_up_with() {
 }
 
 #[test]
+fn what_is_under_way_when_the_target_moves_is_not_asked_for_again() {
+    let mut w = world_of(2000);
+    let first = w.checkpoint();
+    write(&mut w, 0..3, "y");
+    let second = w.checkpoint();
+    let both = || Peer::Honest(vec![first.clone(), second.clone()]);
+    for pieces in 2..20 {
+        let last = if pieces % 2 == 0 { both() } else { Peer::Silent };
+        let mut net = Net::new(&first, None, vec![both(), both(), last]);
+        assert!(net.run_for(pieces).is_none());
+        net.step(TransferInput::Retarget { root: second.root(), height: second.height() });
+        assert_eq!(net.run().unwrap(), second);
+        assert_eq!((net.twice, net.unknown), (0, 0), "after {pieces} pieces");
+    }
+}
+
+/// What was asked of a peer that stays silent is asked of another, unless the target that it was for has changed.
+#[test]
+fn a_question_that_failed_is_not_repeated_when_its_target_is_past() {
+    let mut w = world_of(2000);
+    let first = w.checkpoint();
+    write(&mut w, 0..2000, "y");
+    let second = w.checkpoint();
+    let mut net = Net::new(&first, None, vec![honest(&first), honest(&first), Peer::Silent]);
+    assert!(net.run_for(12).is_none());
+    assert!(net.asked[&replica(3)] > 1, "the silent one was asked for parts of the tree");
+    net.latency = 900; // It is waited for so long that its time is over before the rest is there.
+    [1, 2]
+        .into_iter()
+        .for_each(|one| _ = net.peers.insert(replica(one), Peer::Honest(vec![first.clone(), second.clone()])));
+    net.step(TransferInput::Retarget { root: second.root(), height: second.height() });
+    assert!(net.run_for(3).is_none(), "the new header is there");
+    [1, 2].into_iter().for_each(|one| _ = net.peers.insert(replica(one), honest(&second)));
+    assert_eq!(net.run().unwrap(), second);
+    assert_eq!(net.unknown, 0);
+}
+
+#[test]
 fn peers_that_are_behind_serve_what_they_share_with_the_target() {
     let mut w = world_of(1500);
     let behind = w.checkpoint();
@@ -522,7 +584,26 @@ fn a_record_larger_than_the_limit_is_served_alone() {
 
 #[test]
 fn a_list_that_is_too_long_is_refused_before_it_is_read() {
-    let outline = Content::Outline(Outline::new(vec![Token::Open; Outline::MAX_TOKENS + 1]));
+    assert_eq!(Outline::MAX_TOKENS, 8_191, "twelve levels, and what they open");
     let request = PieceRequest { id: PieceId::new(1), wanted: Wanted::Header { root: Digest::new([0; 32]) } };
-    assert!(Piece::decode(&encode(&Piece { answers: request, content: outline })).is_err());
+    for (tokens, fits) in [(Outline::MAX_TOKENS, true), (Outline::MAX_TOKENS + 1, false)] {
+        let outline = Content::Outline(Outline::new(vec![Token::Open; tokens]));
+        assert_eq!(Piece::decode(&encode(&Piece { answers: request, content: outline })).is_ok(), fits, "{tokens}");
+    }
+}
+
+#[test]
+fn a_subtree_with_a_record_that_comes_twice_is_a_lie() {
+    let target = world_of(300).checkpoint();
+    let again: Lying = |_, content| match content {
+        Content::Leaves(bytes) => {
+            let mut rest = &bytes[..];
+            let _: (Key, Item) = borsh::BorshDeserialize::deserialize(&mut rest).unwrap();
+            Content::Leaves([&bytes[..bytes.len() - rest.len()], &bytes].concat())
+        }
+        other => other,
+    };
+    let mut net = Net::new(&target, None, vec![Peer::Liar(target.clone(), again), honest(&target)]);
+    assert_eq!(net.run().unwrap(), target);
+    assert_eq!(net.blamed, [(replica(1), Lie::MalformedRecords)]);
 }

@@ -157,3 +157,59 @@ impl Peers {
         self.list.iter_mut().find(|peer| peer.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Peers {
+        Peers::new([1, 2, 3].map(ReplicaId::new).to_vec())
+    }
+
+    fn asked(peers: &mut Peers, now: Moment) -> Option<u16> {
+        peers.take_turn(now).map(|(id, _)| id.get())
+    }
+
+    #[test]
+    fn peers_are_asked_in_turn_and_eight_things_at_once() {
+        let mut peers = three();
+        let turns: Vec<_> = (0..25).map_while(|_| asked(&mut peers, Moment::ZERO)).collect();
+        assert_eq!(turns, [1, 2, 3].repeat(MAX_FLYING));
+        peers.landed(ReplicaId::new(2));
+        assert_eq!((asked(&mut peers, Moment::ZERO), asked(&mut peers, Moment::ZERO)), (Some(2), None));
+        let mut sound = three();
+        let turns = (0..25).map_while(|_| sound.take_sound_turn(Moment::ZERO)).count();
+        assert_eq!(turns, 3 * MAX_FLYING);
+    }
+
+    /// After its rest a peer that failed gets one question at a time, and twice as long for the answer as before; after
+    /// one answer it is as good as any.
+    #[test]
+    fn a_peer_that_fails_rests_twice_as_long_each_time_and_is_left_out_at_last() {
+        let one = ReplicaId::new(1);
+        let mut peers = Peers::new([one].to_vec());
+        let mut now = Moment::ZERO;
+        for failures in 0..MAX_FAILURES {
+            let (_, until) = peers.take_turn(now).expect("it is ready");
+            assert_eq!(until.since(now), TIMEOUT_MS << failures);
+            assert_eq!(peers.take_turn(now).is_some(), failures == 0);
+            assert_eq!((peers.is_doubtful(one), peers.take_sound_turn(now).is_some()), (failures > 0, failures == 0));
+            (0..3).for_each(|_| peers.landed(one));
+            peers.failed(one, now);
+            peers.failed(one, now); // What fails together counts once.
+            assert_eq!(peers.take_turn(now), None);
+            let rest = peers.wake_at().map(|until| until.since(now));
+            let last = failures + 1 == MAX_FAILURES;
+            assert_eq!(rest, (!last).then_some(REST_MS << (failures + 1)));
+            assert_eq!(peers.all_gone(), last.then_some(TransferFailed::NobodyLeft { liars: 0, silent: 1 }));
+            now = now.saturating_add(rest.unwrap_or(0));
+            peers.wake(now);
+        }
+        let mut peers = three();
+        peers.failed(one, now);
+        peers.wake(now.saturating_add(2 * REST_MS));
+        peers.succeeded(one);
+        assert!(!peers.is_doubtful(one));
+        assert_eq!((0..25).map_while(|_| asked(&mut peers, now)).count(), 3 * MAX_FLYING);
+    }
+}

@@ -99,3 +99,34 @@ impl fmt::Debug for Prefix {
         f.write_str(")")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use bezant_types::codec::{decode, encode};
+
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_written_bit_by_bit() {
+        assert!(Prefix::ROOT.is_empty());
+        let half = Prefix::ROOT.child(Side::Right).expect("it has halves");
+        let quarter = half.child(Side::Left).expect("it has halves");
+        assert!(!half.is_empty());
+        assert_eq!(format!("{:?} {quarter:?}", Prefix::ROOT), "Prefix() Prefix(10)");
+    }
+
+    #[test]
+    fn a_prefix_is_as_long_as_a_digest_at_most() {
+        let mut prefix = Prefix::ROOT;
+        while let Some(longer) = prefix.child(Side::Right) {
+            prefix = longer;
+        }
+        assert_eq!(prefix.len(), MAX_DEPTH);
+        let mut bytes = encode(&prefix);
+        assert_eq!(decode::<Prefix>(&bytes, 99), Ok(prefix));
+        bytes[32..].copy_from_slice(&257u16.to_le_bytes());
+        assert!(decode::<Prefix>(&bytes, 99).is_err());
+    }
+}
