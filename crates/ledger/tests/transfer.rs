@@ -583,16 +583,6 @@ fn a_record_larger_than_the_limit_is_served_alone() {
 }
 
 #[test]
-fn a_list_that_is_too_long_is_refused_before_it_is_read() {
-    assert_eq!(Outline::MAX_TOKENS, 8_191, "twelve levels, and what they open");
-    let request = PieceRequest { id: PieceId::new(1), wanted: Wanted::Header { root: Digest::new([0; 32]) } };
-    for (tokens, fits) in [(Outline::MAX_TOKENS, true), (Outline::MAX_TOKENS + 1, false)] {
-        let outline = Content::Outline(Outline::new(vec![Token::Open; tokens]));
-        assert_eq!(Piece::decode(&encode(&Piece { answers: request, content: outline })).is_ok(), fits, "{tokens}");
-    }
-}
-
-#[test]
 fn a_subtree_with_a_record_that_comes_twice_is_a_lie() {
     let target = world_of(300).checkpoint();
     let again: Lying = |_, content| match content {

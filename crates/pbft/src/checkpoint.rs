@@ -271,3 +271,64 @@ fn vouch(sequence: SequenceNumber, root: Digest, out: &mut Outbox) {
     out.record(Record::Checkpoint(checkpoint));
     out.send(Recipients::All, Outgoing::Checkpoint(checkpoint));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64) -> SequenceNumber {
+        SequenceNumber::new(sequence)
+    }
+
+    /// What each of these members claims: a sequence number, and a root of this many.
+    fn claims(high: u64, made: &[(u16, u64, u8)]) -> Claims {
+        let mut claims = Claims::default();
+        for (signer, sequence, root) in made {
+            let claim = Claim { root: Digest::new([*root; 32]), signature: Signature::new([*root; 64]) };
+            claims.insert(ReplicaId::new(*signer), at(*sequence), claim, at(high));
+        }
+        claims
+    }
+
+    fn root_of(claims: &Claims, signer: u16, sequence: u64) -> Option<Digest> {
+        claims.known(ReplicaId::new(signer), at(sequence)).map(|claim| claim.root)
+    }
+
+    fn proves(claims: &Claims, sequence: u64) -> bool {
+        let committee = Committee::new(4).expect("four may be one");
+        claims.certificate(at(sequence), Digest::new([7; 32]), committee).is_some()
+    }
+
+    /// Rule C-4.
+    #[test]
+    fn beyond_the_window_the_highest_claim_of_each_member_is_kept() {
+        let claims = claims(10, &[(1, 20, 1), (1, 15, 2), (2, 15, 3), (2, 20, 4), (2, 20, 5)]);
+        assert_eq!((root_of(&claims, 1, 20), root_of(&claims, 1, 15)), (Some(Digest::new([1; 32])), None));
+        assert_eq!((root_of(&claims, 2, 20), root_of(&claims, 2, 15)), (Some(Digest::new([4; 32])), None));
+        assert_eq!((claims.count_beyond(at(19)), claims.count_beyond(at(20))), (2, 0));
+        let latest = [(1, 1), (2, 4)].map(|(signer, root)| (ReplicaId::new(signer), at(20), Digest::new([root; 32])));
+        assert_eq!(claims.latest(), latest);
+    }
+
+    #[test]
+    fn claims_of_one_state_prove_it_within_the_window_and_beyond() {
+        assert!(proves(&claims(10, &[(0, 8, 7), (1, 8, 7), (2, 8, 7)]), 8));
+        assert!(proves(&claims(10, &[(0, 20, 7), (1, 20, 7), (2, 20, 7)]), 20));
+        assert!(!proves(&claims(10, &[(0, 20, 7), (1, 20, 7), (2, 21, 7)]), 20), "of another sequence number");
+        assert!(!proves(&claims(10, &[(0, 20, 7), (1, 20, 7), (2, 20, 8)]), 20), "of another root");
+    }
+
+    #[test]
+    fn a_window_that_moves_takes_in_what_it_covers() {
+        for sequence in [20, 24] {
+            let mut claims = claims(10, &[(0, sequence, 7), (1, sequence, 7), (2, sequence, 7), (3, 12, 7)]);
+            claims.advance(at(12), at(24));
+            assert!(proves(&claims, sequence));
+            assert_eq!(claims.count_beyond(SequenceNumber::ZERO), 0);
+            assert_eq!(root_of(&claims, 3, 12), None, "what is at the low water mark is stable");
+        }
+        let mut claims = claims(10, &[(0, 25, 7), (1, 11, 7)]);
+        claims.advance(at(12), at(24));
+        assert_eq!((claims.count_beyond(at(24)), root_of(&claims, 1, 11)), (1, None));
+    }
+}

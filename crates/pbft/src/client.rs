@@ -226,6 +226,24 @@ mod tests {
         assert_eq!(client.on_reply(&reply(2, number, 0, good())), None);
     }
 
+    /// The pause doubles, and what is late together is not sent again together for ever.
+    #[test]
+    fn pauses_are_longer_by_up_to_a_quarter_and_not_the_same() {
+        let (mut client, first) = client_with(Patience { retry_ms: 1_000, give_up_ms: 1_000_000 });
+        let second = client.take_number();
+        let bundle = Bundle { number: second, transactions: vec![Transaction::single(bezant_types::Operation::Size)] };
+        client.submit(Moment::ZERO, Verified::sign(bundle, key(9).account(), &key(9), genesis()));
+        let due = |client: &Client| [first, second].map(|number| client.outstanding[&number].retry_at);
+        for attempt in 1..=3 {
+            let now = due(&client).into_iter().max().expect("there are two");
+            assert_eq!(client.on_time(now).len(), 2, "both are sent again");
+            let pauses = due(&client).map(|at| at.since(now));
+            let least = 1_000 << attempt;
+            assert!(pauses.iter().all(|pause| (least..least + least / 4).contains(pause)), "{pauses:?}");
+            assert!(pauses[0].abs_diff(pauses[1]) > 10, "{pauses:?}");
+        }
+    }
+
     #[test]
     fn an_unanswered_request_is_sent_again_later_each_time_and_then_given_up() {
         let (mut client, number) = client();

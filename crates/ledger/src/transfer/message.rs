@@ -139,3 +139,22 @@ impl BorshDeserialize for Outline {
         read_list(reader, Self::MAX_TOKENS).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bezant_types::codec::encode;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused_before_it_is_read() {
+        assert_eq!(Outline::MAX_TOKENS, 8_191, "twelve levels, and what they open");
+        let request = PieceRequest { id: PieceId::new(1), wanted: Wanted::Header { root: Digest::new([0; 32]) } };
+        for (tokens, fits) in [(Outline::MAX_TOKENS, true), (Outline::MAX_TOKENS + 1, false)] {
+            let outline = Content::Outline(Outline::new(vec![Token::Open; tokens]));
+            assert_eq!(Piece::decode(&encode(&Piece { answers: request, content: outline })).is_ok(), fits, "{tokens}");
+        }
+    }
+}

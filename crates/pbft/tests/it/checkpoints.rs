@@ -73,6 +73,21 @@ fn an_idle_group_rests_on_a_stable_checkpoint() {
     assert_eq!(w.history.height(), sealed, "a late timer finds nothing to seal");
 }
 
+/// Deviation 6: a primary that works meanwhile has time to seal what it has done since.
+#[test]
+fn work_that_goes_on_need_not_be_sealed_yet() {
+    for goes_on in [true, false] {
+        let mut one = Lone::new();
+        one.commit_to(1);
+        one.w.run(450);
+        if goes_on {
+            one.commit_to(2);
+        }
+        one.w.run(100);
+        assert_eq!(one.w.word(1, Kind::ViewChange, 1, 0).is_none(), goes_on);
+    }
+}
+
 /// Rules C-1 and C-2, hazard 2: a quorum of distinct members for one root, and the window moves.
 #[test]
 fn a_checkpoint_is_stable_with_a_quorum_of_equal_and_distinct_vouchers() {

@@ -142,13 +142,59 @@ fn a_primary_that_opened_a_view_twice_is_convicted() {
     assert_eq!(culprits(&inquire(&m, &[], &[one, other])), [3]);
 }
 
+/// Of every kind; and what is in it is held against the rest.
 #[test]
 fn evidence_that_was_kept_counts() {
     let m = members();
-    let [first, second] = [ours(), theirs()].map(|digest| m.sign(2, Checkpoint { sequence: at(8), root: digest }));
-    let mut inquiry = Inquiry::new(&m.genesis);
-    inquiry.examine_evidence(&Evidence::Checkpoints(Pair { first, second }));
-    assert_eq!(culprits(&inquiry.conclude()), [2]);
+    let (zero, third) = (View::ZERO, View::new(3));
+    let commit = |by, view, digest| m.sign(by, Commit { view, sequence: at(5), digest });
+    let prepare = |digest| m.sign(2, Prepare { view: zero, sequence: at(5), digest });
+    let propose = |digest| m.sign(3, PrePrepare { view: third, sequence: at(5), digest });
+    let vouch = |root| m.sign(2, Checkpoint { sequence: at(8), root });
+    let open = |by: [u16; 3]| {
+        let view_changes = by.map(|by| change(&m, by, 3, vec![])).to_vec();
+        m.sign(3, NewView { view: third, view_changes, proposals: vec![] })
+    };
+    let kept = [
+        (3, Evidence::PrePrepares(Pair { first: propose(ours()), second: propose(theirs()) })),
+        (2, Evidence::Prepares(Pair { first: prepare(ours()), second: prepare(theirs()) })),
+        (2, Evidence::Commits(Pair { first: commit(2, zero, ours()), second: commit(2, zero, theirs()) })),
+        (2, Evidence::Checkpoints(Pair { first: vouch(ours()), second: vouch(theirs()) })),
+        (2, Evidence::ViewChanges(Pair { first: change(&m, 2, 3, vec![]), second: m.view_change(2, 3, None, vec![]) })),
+        (3, Evidence::NewViews(Pair { first: open([0, 1, 2]), second: open([1, 2, 3]) })),
+        (3, Evidence::PrePrepareAndCommit(Clash { first: propose(ours()), second: commit(3, third, theirs()) })),
+        (2, Evidence::PrepareAndCommit(Clash { first: prepare(ours()), second: commit(2, zero, theirs()) })),
+        (2, Evidence::Amnesia(Clash { first: commit(2, zero, ours()), second: change(&m, 2, 1, vec![]) })),
+    ];
+    for (culprit, evidence) in kept {
+        assert_eq!(evidence.verify(&m.keyring), Ok(id(culprit)));
+        let mut inquiry = Inquiry::new(&m.genesis);
+        inquiry.examine_evidence(&evidence);
+        let found = inquiry.conclude().culprits;
+        assert!(found.get(&id(culprit)).is_some_and(|found| found.contains(&evidence)), "{evidence:?} {found:?}");
+        assert_eq!(found.len(), 1);
+    }
+}
+
+/// Whoever strayed first is asked for, and nobody who did not: what agrees with the decision, or came before it or
+/// after the other one, explains nothing.
+#[test]
+fn the_first_view_that_went_astray_is_wanted() {
+    let m = members();
+    let blocks = [block(&m, 2, 1, &[0, 2, 3]), block(&m, 6, 2, &[1, 2, 3])];
+    let proofs = [(1, theirs(), [2, 3]), (3, ours(), [1, 2]), (4, theirs(), [1, 3]), (7, batch(3).digest(), [0, 1])];
+    let shown = proofs.map(|(view, digest, by)| m.prepared(view, 5, digest, &by));
+    let mut forged = m.prepared(2, 5, theirs(), &[0, 1]);
+    forged.pre_prepare = shown[0].pre_prepare;
+    forged.prepares.iter_mut().for_each(|(_, signature)| *signature = shown[0].pre_prepare);
+    let records: Vec<_> = shown.into_iter().chain([forged]).map(Record::Prepared).collect();
+    let findings = inquire(&m, &blocks, &records);
+    let wanted = findings.wanted.first().expect("something is wanted");
+    assert_eq!((wanted.sequence, wanted.view), (at(5), View::new(4)));
+    assert_eq!(wanted.holders, BTreeSet::from([0, 1, 3].map(id)), "the primary and those who prepared it");
+    let only_the_last = inquire(&m, &blocks, &[]);
+    let wanted = only_the_last.wanted.first().expect("something is wanted");
+    assert_eq!((wanted.view, &wanted.holders), (View::new(6), &BTreeSet::from([1, 2, 3].map(id))));
 }
 
 #[test]

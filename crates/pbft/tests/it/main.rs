@@ -128,6 +128,7 @@ mod clientele;
 mod clients;
 mod decided;
 mod forensics;
+mod help;
 mod ledger;
 mod lost_log;
 mod memory;
