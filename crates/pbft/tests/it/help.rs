@@ -275,9 +275,8 @@ fn an_answer_to_a_fetch_has_four_mebibytes_at_most() {
     w.sent = Some(vec![]);
     w.transmit(2, 1, &m.fetch(2, wanted, vec![]));
     w.run(4);
-    let requests = w.sent.iter().flatten().find_map(|(from, _, packet)| match packet {
-        Packet::Requests(requests) if *from == 1 => Some(requests.len()),
-        _ => None,
+    let requests = w.sent.iter().flatten().find_map(|(from, _, packet)| {
+        if let (1, Packet::Requests(requests)) = (*from, packet) { Some(requests.len()) } else { None }
     });
     assert_eq!(requests, Some(4));
 }
