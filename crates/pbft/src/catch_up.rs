@@ -68,8 +68,8 @@ pub(crate) struct Peer {
 pub(crate) struct Fetching {
     /// How many rounds of asking for bodies have gone by; `None` while no body is missing.
     round: Option<u32>,
-    /// Whether the catch-up timer runs.
-    waiting_for_blocks: bool,
+    /// The stable checkpoint whose blocks are waited for, while the catch-up timer runs.
+    awaited: Option<SequenceNumber>,
     /// The checkpoint whose state the host is fetching.
     state: Option<SequenceNumber>,
 }
@@ -80,7 +80,7 @@ impl Fetching {
     }
 
     pub(crate) fn caught_up(&mut self, out: &mut Outbox) {
-        if core::mem::take(&mut self.waiting_for_blocks) {
+        if self.awaited.take().is_some() {
             out.effect(Effect::CancelTimer(Timer::CatchUp));
         }
     }
@@ -315,19 +315,20 @@ impl Replica {
         }
         if target.since(self.delivered) > self.config.parameters().window {
             self.fetch_state(out);
-        } else if !self.fetching.waiting_for_blocks {
-            self.fetching.waiting_for_blocks = true;
+        } else if self.fetching.awaited.is_none() {
+            self.fetching.awaited = Some(target);
             out.effect(Effect::SetTimer(Timer::CatchUp, self.config.parameters().request_timeout_ms));
         }
     }
 
-    /// The blocks up to a stable checkpoint have not come.
+    /// The time for the blocks up to a stable checkpoint is over. If they have come, those up to a later one have a time
+    /// of their own.
     pub(crate) fn on_catch_up_timeout(&mut self, out: &mut Outbox) {
-        if !core::mem::take(&mut self.fetching.waiting_for_blocks) {
-            return;
-        }
-        if self.delivered < sequence_of(self.ahead.as_ref()) {
+        let Some(awaited) = self.fetching.awaited.take() else { return };
+        if self.delivered < awaited {
             self.fetch_state(out);
+        } else {
+            self.on_behind(out);
         }
     }
 
@@ -355,7 +356,6 @@ impl Replica {
         self.last_checkpoint = sequence;
         self.roots.insert(sequence, root);
         self.recent.clear();
-        self.placed.retain(|_, at| sequence < *at);
         // Some of what waits was executed in blocks that this replica never saw. Clients will ask again for the rest.
         self.pool.clear();
         self.advance(certificate, out);

@@ -196,6 +196,31 @@ fn a_replica_that_has_the_blocks_does_not_fetch_the_state() {
     assert!(w.node(1).fetching.is_none() && w.height(1) < 4, "the time is over, and the executor on its way");
 }
 
+/// Rule C-4: the blocks before each stable checkpoint have their own time. A replica that is always a little behind gets
+/// them in time and fetches no state.
+#[test]
+fn the_blocks_before_a_later_checkpoint_have_their_own_time() {
+    let (mut w, m) = after(0);
+    let mut model = after(8).0;
+    let root_at = |sequence: u64| model.node(1).states.get(&sequence).map(|ledger| ledger.root).expect("a checkpoint");
+    let roots = [root_at(4), root_at(8)];
+    model.run(1);
+    w.node_mut(1).execute_ms = 40;
+    w.tell(1, &Packet::Stable(m.stable(4, roots[0], &[0, 2, 3])));
+    w.run(200);
+    for sequence in 1..=4 {
+        let bundle = m.bundle(0, sequence, "text");
+        w.give(1, &bundle);
+        w.tell(1, &m.decided(0, sequence, &m.batch(w.now, &[bundle]), &[0, 2, 3]));
+    }
+    w.tell(1, &Packet::Stable(m.stable(8, roots[1], &[0, 2, 3])));
+    let begun = w.now;
+    w.run(300);
+    assert!(w.node(1).fetching.is_none(), "after {} ms", w.now - begun);
+    w.run(300);
+    assert!(w.node(1).fetching.is_some(), "but they do not come");
+}
+
 /// Whoever has caught up by blocks is not interrupted by what it waited for.
 #[test]
 fn the_wait_for_blocks_ends_with_the_last() {
@@ -242,6 +267,21 @@ fn whoever_should_have_a_batch_is_asked_first_and_then_all_in_turn() {
         .take(8)
         .collect();
     assert_eq!(asked, [1, 0, 2, 1, 3, 2, 4, 3]);
+}
+
+/// Whoever lacks more than a fetch may name asks for as much as it may: more would be refused.
+#[test]
+fn a_fetch_names_no_more_than_it_may() {
+    let mut w = World::puppets(4, &[1], Parameters { max_batch_requests: 32_000, ..small() });
+    let m = w.members.clone();
+    let requests = (0..Fetch::LIMIT as u64 + 9).map(|i| Digest::of("test", &i)).collect();
+    let batch = Batch::Requests { timestamp: m.batch(w.now, &[]).timestamp(), requests };
+    w.tell(1, &m.pre_prepare(0, 1, &batch));
+    w.run(20);
+    let fetched = w.sent.iter().flatten().find_map(|(from, _, packet)| {
+        if let (1, Packet::Fetch(fetch)) = (*from, packet) { Some(fetch.message.requests.len()) } else { None }
+    });
+    assert_eq!(fetched, Some(Fetch::LIMIT));
 }
 
 /// As many things as a fetch may name are fetched, and answered up to 4 MiB, of which the first may be more.

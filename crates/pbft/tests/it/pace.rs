@@ -500,6 +500,6 @@ fn an_idle_group_keeps_its_view() {
     w.work(3);
     w.run(20_000);
     assert_eq!(w.views(), [0; 4]);
-    let looks = |timer: &Timer| matches!(timer, Timer::Pace(_) | Timer::Seal(_) | Timer::Progress(_));
+    let looks = |timer: &Timer| matches!(timer, Timer::Pace(_) | Timer::Seal(_) | Timer::Progress(_) | Timer::Fetch);
     assert!(w.replicas().into_iter().all(|node| !w.node(node).timers.keys().any(looks)));
 }
