@@ -321,8 +321,8 @@ impl Replica {
         }
     }
 
-    /// The time for the blocks up to a stable checkpoint is over. If they have come, those up to a later one have a time
-    /// of their own.
+    /// The time for the blocks up to a stable checkpoint is over. If they have come, those up to a later one have a
+    /// time of their own.
     pub(crate) fn on_catch_up_timeout(&mut self, out: &mut Outbox) {
         let Some(awaited) = self.fetching.awaited.take() else { return };
         if self.delivered < awaited {

@@ -196,8 +196,8 @@ fn a_replica_that_has_the_blocks_does_not_fetch_the_state() {
     assert!(w.node(1).fetching.is_none() && w.height(1) < 4, "the time is over, and the executor on its way");
 }
 
-/// Rule C-4: the blocks before each stable checkpoint have their own time. A replica that is always a little behind gets
-/// them in time and fetches no state.
+/// Rule C-4: the blocks before each stable checkpoint have their own time. A replica that is always a little behind
+/// gets them in time and fetches no state.
 #[test]
 fn the_blocks_before_a_later_checkpoint_have_their_own_time() {
     let (mut w, m) = after(0);
