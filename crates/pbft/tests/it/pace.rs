@@ -311,6 +311,36 @@ impl Quick {
         self.world.members.bundle(0, 1_000 + self.last, text)
     }
 
+    /// A request of client 1 is passed on, and then left behind by batch after batch, while the pipeline is full: until
+    /// the backup asks for another primary, or so many times. Gives how many times. Then it is served, and the work
+    /// is sealed.
+    fn leave_behind(&mut self, number: u64, most: usize) -> usize {
+        let m = self.world.members.clone();
+        let waiting = m.bundle(1, number, "x");
+        self.world.give(2, &waiting);
+        self.world.run(260);
+        let new = |quick: &mut Self| {
+            let bundle = quick.bundle("x");
+            (quick.last + 1, quick.propose(&[bundle]))
+        };
+        let mut under_way: std::collections::VecDeque<_> = (0..4).map(|_| new(self)).collect();
+        for time in 1..=most {
+            let (sequence, first) = under_way.pop_front().expect("four are");
+            self.world.transmit(3, 2, &m.decided(0, sequence, &first, &[0, 1, 3]));
+            under_way.push_back(new(self));
+            if self.world.word(2, Kind::ViewChange, 1, 0).is_some() {
+                return time;
+            }
+        }
+        under_way.drain(..).for_each(|(sequence, batch)| self.decide(sequence, &batch));
+        let batch = self.propose(&[waiting]);
+        self.decide(self.last, &batch);
+        self.last += 1;
+        let seal = Batch::Seal { timestamp: m.batch(self.world.now, &[]).timestamp() };
+        self.decide(self.last, &seal);
+        most
+    }
+
     /// How often it has passed on what waits.
     fn passes_on(&self) -> usize {
         let sent = self.world.sent.as_ref().expect("kept").iter();
@@ -453,6 +483,31 @@ fn leaving_behind_what_was_passed_on_runs_up_a_debt() {
         });
         assert_eq!(served.is_some(), older, "{served:?}");
     }
+}
+
+/// Rule P-9: while nothing is to be done debts are paid off slowly, or a primary of a group that rests now and then
+/// would have no debt to fear.
+#[test]
+fn debts_outlast_a_rest() {
+    let parameters = Parameters {
+        checkpoint_interval: 64,
+        window: 192,
+        request_timeout_ms: 4_000,
+        max_view_change_timeout_ms: 8_000,
+        ..small()
+    };
+    let begin = || {
+        let mut quick = Quick::new(parameters.clone());
+        quick.work(8);
+        quick
+    };
+    let most = begin().leave_behind(1, 60);
+    assert!((6..30).contains(&most), "{most} times");
+    let mut quick = begin();
+    assert_eq!(quick.leave_behind(1, most - 4), most - 4);
+    quick.world.run(12_000);
+    let more = quick.leave_behind(2, 60);
+    assert!(more < most / 2 + 2, "{more} times more, after {most} less four");
 }
 
 /// Rule P-9: each piece of work has an allowance of its own.
