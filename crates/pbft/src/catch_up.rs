@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     pub(crate) status: Option<Status>,
     /// How many of its statuses were answered in this interval.
     helped: u32,
+    /// Whether it has connected in this interval.
+    connected: bool,
     /// The highest sequence number that it voted for while that lay above this replica's window.
     beyond: SequenceNumber,
     /// How many of its fetches were answered in this interval, and with how many bytes.
@@ -119,7 +121,11 @@ impl Replica {
 
     pub(crate) fn on_connected(&mut self, peer: ReplicaId, out: &mut Outbox) {
         if peer != self.id() && self.config.committee().contains(peer) {
-            self.peers.entry(peer).or_default().helped = 0;
+            // Once in an interval: or one that connects again and again would be helped each time.
+            let known = self.peers.entry(peer).or_default();
+            if !core::mem::replace(&mut known.connected, true) {
+                known.helped = 0;
+            }
             self.send_status(Recipients::One(peer), out);
         }
     }
@@ -127,6 +133,7 @@ impl Replica {
     pub(crate) fn on_status_timeout(&mut self, out: &mut Outbox) {
         for peer in self.peers.values_mut() {
             peer.helped = 0;
+            peer.connected = false;
             peer.fetches = 0;
             peer.fetched_bytes = 0;
             peer.checked = 0;

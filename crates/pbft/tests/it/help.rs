@@ -124,6 +124,13 @@ fn a_peer_that_connects_is_told_and_may_ask() {
     w.run(3);
     let decided = w.sent.iter().flatten().any(|(.., packet)| matches!(packet, Packet::Decided(_)));
     assert!(decided, "in the same interval");
+    let again = (0..20).map(|_| {
+        told(&mut w, id(2));
+        w.transmit(2, 1, &status);
+        w.run(1);
+        w.sent.iter().flatten().filter(|(.., packet)| matches!(packet, Packet::Decided(_))).count()
+    });
+    assert!(again.sum::<usize>() <= 4, "twice in an interval, and not as often as it connects");
     let before = w.memory(1);
     assert_eq!((told(&mut w, id(1)), told(&mut w, ReplicaId::new(9))), (0, 0), "itself, and nobody");
     assert!(w.memory(1) <= before + 10, "and remembers nothing of them");
