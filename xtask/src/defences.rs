@@ -17,6 +17,7 @@ struct Cost {
     answered: u64,
     answered_without: u64,
     longest_wait_ms: u64,
+    sent_kib_per_second: u64,
     highest_view: u64,
 }
 
@@ -28,9 +29,10 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
     ensure!(!adversaries.is_empty(), "no mutant takes away a defence against that: see `against:` in `mutants`");
     let copy = Copy::make("mutants")?;
     println!(
-        "| adversary | with all defences | kept | longest wait | view | without: | | kept | longest wait | view |"
+        "| adversary | with all defences | kept | longest wait | sent | view | without: | | kept | longest wait | sent \
+         | view |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     // First everything that the unchanged copy says, so that it is built once.
     let with = adversaries.iter().map(|name| Ok((*name, measure(&copy, name)?))).collect::<Result<BTreeMap<_, _>>>()?;
     for mutant in mutants.iter().filter(|mutant| mutant.against.iter().any(|one| with.contains_key(one))) {
@@ -41,7 +43,8 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
             let with = &with[*name];
             let cells = |cost: &Cost| {
                 let kept = (cost.answered * 100).checked_div(with.answered_without).unwrap_or_default();
-                format!("{kept} % | {} ms | {}", cost.longest_wait_ms, cost.highest_view)
+                let Cost { longest_wait_ms, sent_kib_per_second, highest_view, .. } = cost;
+                format!("{kept} % | {longest_wait_ms} ms | {sent_kib_per_second} KiB/s | {highest_view}")
             };
             let verdict = |cost: &Cost| cost.failure.clone().map_or("holds".to_owned(), |failure| oracle(&failure));
             println!(
@@ -76,6 +79,7 @@ fn measure(copy: &Copy, adversary: &str) -> Result<Cost> {
         answered: number("answered")?,
         answered_without: number("answered_without")?,
         longest_wait_ms: number("longest_wait_ms")?,
+        sent_kib_per_second: number("sent_kib_per_second")?,
         highest_view: number("highest_view")?,
     })
 }

@@ -31,6 +31,7 @@ fn run_with(scenario: &Scenario, trace: Trace) -> Report {
         answered: 0,
         longest_wait_us: 0,
         longest_unanswered_us: 0,
+        sent_bytes: 0,
         view: 0,
         accused: Vec::new(),
         height: 0,

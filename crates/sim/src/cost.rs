@@ -4,8 +4,8 @@
 //! The corrupted member is the one that can do most ([`Setting`]). The network is fair and as wide as a good line
 //! (`LINE`), or a flood would cost nothing; the clients ask again a little after each answer, so that what they get
 //! in a given time falls as answers come later. What is counted is what the honest clients see: their answers, and the
-//! longest that one of them waited. Messages cost their time on the line and syncs theirs on the disk; processors cost
-//! nothing, so work that an adversary makes others do is seen by its bytes only.
+//! longest that one of them waited, and what the honest machines sent. Messages cost their time on the line and syncs
+//! theirs on the disk; processors cost nothing, so work that an adversary makes others do is seen by its bytes only.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ use crate::{adversary, adversary::client};
 
 /// How many bytes the line of each machine carries in a second.
 const LINE: u64 = 4 << 20;
-/// The same where lines are narrow.
-const NARROW_LINE: u64 = 128 << 10;
+/// How many bytes what they write has where bodies are large.
+const LARGE_VALUES: usize = 4_000;
 /// How many honest clients ask.
 const CLIENTS: usize = 4;
 /// How long they rest between an answer and the next request, in the mean.
@@ -45,6 +45,8 @@ pub struct Cost {
     pub answered: u64,
     /// The longest that one of them waited, answered or not, in microseconds.
     pub longest_wait_us: u64,
+    /// How many bytes a second an honest machine gave to its line, in the mean of all worlds and machines.
+    pub sent_per_second: u64,
     /// The highest view in any of the worlds.
     pub view: u64,
     /// In how many worlds somebody was accused.
@@ -98,8 +100,13 @@ pub enum Setting {
     TwoViews,
     /// A batch is small and takes long to execute, so that what waits has to wait its turn. Replica 0 is corrupted.
     Laden,
-    /// The lines are narrow. Replica 3 is corrupted.
-    Narrow,
+    /// What clients write is large, so that whoever is asked for it sends much. Replica 3 is corrupted.
+    Large,
+    /// Replica 0 alone decides what replica 3 has prepared and replica 2 has not seen, and is cut off; the view
+    /// changes of replica 3 come late. Replica 1, who has prepared it too, opens another view, and is corrupted.
+    DecidedAlone,
+    /// Replica 1 is cut off, and so is one of the machines of replica 0 if there are two.
+    Parted,
 }
 
 impl Setting {
@@ -109,7 +116,9 @@ impl Setting {
             "equivocating-new-view" | "forged-certificates" => Self::NewView,
             "stale-certificates" => Self::TwoViews,
             "flooding" => Self::Laden,
-            "fetch-flood" => Self::Narrow,
+            "fetch-flood" => Self::Large,
+            "amnesia" => Self::DecidedAlone,
+            "twins" => Self::Parted,
             "poisoned-transfer" => Self::Transfer,
             _ => Self::Work,
         }
@@ -123,20 +132,21 @@ impl Setting {
             Self::Transfer => "nobody, in a state transfer",
             Self::TwoViews => "nobody, in two view changes",
             Self::Laden => "nobody, in small batches",
-            Self::Narrow => "nobody, on narrow lines",
+            Self::Large => "nobody, with large values",
+            Self::DecidedAlone => "nobody, and one alone decides",
+            Self::Parted => "nobody, in a partition",
         }
     }
 }
 
 /// The world of one seed.
 pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Scenario {
-    let line = if setting == Setting::Narrow { NARROW_LINE } else { LINE };
-    let network = Weather { bandwidth: Some(line), ..Weather::FAIR };
+    let network = Weather { bandwidth: Some(LINE), ..Weather::FAIR };
     let mut scenario = Scenario { pause: Some(PAUSE), network, ..Scenario::quiet(seed, 4, CLIENTS, time) };
     let corrupted = match setting {
-        Setting::Work | Setting::Laden => 0,
-        Setting::NewView | Setting::Transfer => 1,
-        Setting::TwoViews | Setting::Narrow => 3,
+        Setting::Work | Setting::Laden | Setting::Parted => 0,
+        Setting::NewView | Setting::Transfer | Setting::DecidedAlone => 1,
+        Setting::TwoViews | Setting::Large => 3,
     };
     match foe {
         None => {}
@@ -147,7 +157,19 @@ pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Sc
     let lose = |kinds: &[Kind], to: &[u16]| Step::Lose(Flow { kinds: kinds.to_vec(), from: vec![], to: to.to_vec() });
     let (begin, end) = (Span::millis(1_000), Span::millis(8_000));
     scenario.steps = match setting {
-        Setting::Work | Setting::Narrow => Vec::new(),
+        Setting::Work => Vec::new(),
+        Setting::Large => {
+            scenario.values = LARGE_VALUES;
+            Vec::new()
+        }
+        Setting::DecidedAlone => vec![
+            (begin, lose(&[Kind::PrePrepare, Kind::Prepare], &[2])),
+            (begin, lose(&[Kind::Commit], &[1, 2, 3])),
+            (begin, lose(&[Kind::Decided], &[])),
+            (begin, Step::Lose(Flow { kinds: vec![Kind::ViewChange], from: vec![3], to: Vec::new() })),
+            (Span::millis(1_300), Step::Cut(vec![0], vec![1, 2, 3])),
+            (Span::millis(6_000), Step::Heal),
+        ],
         Setting::NewView => {
             let proposals = Flow { kinds: vec![Kind::PrePrepare], from: vec![0], to: Vec::new() };
             vec![(begin, Step::Lose(proposals)), (end, Step::Heal)]
@@ -173,6 +195,11 @@ pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Sc
                 (end, Step::Restart(1)),
             ]
         }
+        Setting::Parted => {
+            let alone = scenario.twins.is_empty();
+            let (these, those) = if alone { (vec![1], vec![0, 2, 3]) } else { (vec![0, 1], vec![2, 3, 4]) };
+            vec![(Span::millis(0), Step::Cut(these, those)), (end, Step::Heal)]
+        }
         Setting::Transfer => vec![(begin, Step::Crash(3, Damage::Keeps)), (end, Step::Restart(3))],
     };
     scenario
@@ -181,14 +208,18 @@ pub fn scenario(setting: Setting, foe: Option<Foe>, seed: u64, time: Span) -> Sc
 /// Runs the worlds of these seeds.
 pub fn measure(setting: Setting, foe: Option<Foe>, seeds: Range<u64>, time: Span) -> Cost {
     let mut cost = Cost::default();
+    let (worlds, mut sent) = (seeds.end.saturating_sub(seeds.start), 0u64);
     for seed in seeds {
         let report = run(&scenario(setting, foe, seed, time), false);
         cost.answered += report.answered;
         cost.longest_wait_us = cost.longest_wait_us.max(report.longest_wait_us).max(report.longest_unanswered_us);
+        sent += report.sent_bytes;
         cost.view = cost.view.max(report.view);
         cost.accusing += u64::from(!report.accused.is_empty());
         cost.failures.extend(report.failure.map(|(_, failure)| (seed, failure)));
     }
+    let milliseconds = worlds.saturating_mul(time.as_millis());
+    cost.sent_per_second = sent.saturating_mul(1_000).checked_div(milliseconds).unwrap_or_default();
     cost
 }
 

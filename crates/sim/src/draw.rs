@@ -134,6 +134,10 @@ pub fn draw(plan: &Plan, seed: u64) -> Scenario {
         let longest = longest.max(BRISK.request_timeout_ms);
         scenario.parameters.push(("max-view-change-timeout-ms".to_owned(), longest));
     }
+    // Now and then bytes are what is scarce: batches and answers are cut off by their size, and lines are full.
+    if dice.below(4) == 0 {
+        scenario.values = *dice.pick(&[200, 1_000, 4_000]).unwrap_or(&0);
+    }
     scenario
 }
 

@@ -143,7 +143,7 @@ impl World {
         match wish {
             Wish::Send(request) => self.send_request(client, &request),
             Wish::Believes(number, outcome) => {
-                self.note(Who::Client(client), "believes", format_args!("{number}: {outcome:?}"));
+                self.note(Who::Client(client), "believes", format_args!("{number}: {outcome}"));
                 if let Some(asked) = self.asked_at.remove(&(client, number.get())) {
                     self.longest_wait_us = self.longest_wait_us.max(self.now - asked);
                 }

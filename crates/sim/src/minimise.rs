@@ -90,6 +90,7 @@ impl Search {
         self.offer(|one| one.twins.clear());
         self.offer(|one| one.corrupted_clients.clear());
         self.offer(|one| one.parameters.clear());
+        self.offer(|one| one.values = 0);
         self.offer(|one| one.network = Weather::FAIR);
         self.offer(|one| one.network.duplicates = 0);
         self.offer(|one| one.network.loss = 0);

@@ -37,6 +37,8 @@ pub struct Network {
     /// When each link will have carried what it was given. The links that one end sends over share its line evenly, as
     /// connections do; what is under way already keeps the pace that it began with.
     busy_until: BTreeMap<(End, End), u64>,
+    /// How many bytes each end has given to its line.
+    carried: BTreeMap<End, u64>,
     stable: bool,
 }
 
@@ -53,7 +55,13 @@ pub type Arrivals = [Option<u64>; 2];
 impl Network {
     /// A network in this weather.
     pub fn new(weather: Weather, dice: Dice) -> Self {
-        Self { weather, rules: Vec::new(), dice, busy_until: BTreeMap::new(), stable: false }
+        let (busy_until, carried) = (BTreeMap::new(), BTreeMap::new());
+        Self { weather, rules: Vec::new(), dice, busy_until, carried, stable: false }
+    }
+
+    /// How many bytes the line of this end has carried; nobody counts where lines have no bound.
+    pub fn carried(&self, from: End) -> u64 {
+        self.carried.get(&from).copied().unwrap_or_default()
     }
 
     /// Nothing passes between these replicas and those. Clients reach those.
@@ -102,7 +110,9 @@ impl Network {
                 let links = (from, End::Replica(0))..=(from, End::Client(usize::MAX));
                 let others = self.busy_until.range(links).filter(|((_, other), until)| *other != to && **until > now);
                 let sharing = 1 + others.count() as u64;
-                let takes = (bytes() as u64).saturating_mul(1_000_000).saturating_mul(sharing) / per_second.max(1);
+                let bytes = bytes() as u64;
+                *self.carried.entry(from).or_default() += bytes;
+                let takes = bytes.saturating_mul(1_000_000).saturating_mul(sharing) / per_second.max(1);
                 let free = self.busy_until.entry((from, to)).or_default();
                 *free = (*free).max(now).saturating_add(takes);
                 *free
@@ -231,5 +241,7 @@ mod tests {
         };
         assert_eq!((takes(0, 1), takes(0, 2), takes(0, 3)), (1, 2, 3));
         assert_eq!(takes(1, 0), 1, "another has a line of its own");
+        let carried = [0, 1, 2].map(|one| network.carried(End::Replica(one)));
+        assert_eq!(carried, [300, 100, 0]);
     }
 }

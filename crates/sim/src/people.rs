@@ -75,6 +75,10 @@ pub(crate) fn people(scenario: &Scenario) -> Result<People, String> {
             }
         }
     }
+    let longest = parameters.max_value_bytes;
+    if scenario.values > longest as usize {
+        return Err(format!("values of {} bytes are too long: {longest} is the most here", scenario.values));
+    }
     let key = |kind: u8, index: usize| {
         let mut seed = [kind; 32];
         seed[..8].copy_from_slice(&(index as u64).to_le_bytes());

@@ -60,6 +60,8 @@ pub struct Scenario {
     pub network: Weather,
     /// The mean pause of a client between an answer and its next request; `None`: clients ask only when a step says so.
     pub pause: Option<Span>,
+    /// How many bytes what they write has at least; 0: as few as it needs.
+    pub values: usize,
     /// What happens, in order of time.
     pub steps: Vec<(Span, Step)>,
     /// How long the world lasts.
@@ -132,6 +134,7 @@ impl Scenario {
             parameters: Vec::new(),
             network: Weather::FAIR,
             pause: None,
+            values: 0,
             steps: Vec::new(),
             run,
             expectations: Vec::new(),
@@ -185,6 +188,9 @@ impl fmt::Display for Scenario {
         }
         if let Some(pause) = self.pause {
             writeln!(f, "pause {pause}")?;
+        }
+        if self.values > 0 {
+            writeln!(f, "values {}", self.values)?;
         }
         for (at, step) in &self.steps {
             writeln!(f, "at {at} {step}")?;
@@ -259,6 +265,7 @@ impl Scenario {
             }
             "network" => self.network = take_weather(words)?,
             "pause" => self.pause = Some(words.span()?),
+            "values" => self.values = words.number("a number of bytes")?,
             "rest" => self.rest = Some(words.span()?),
             "at" => {
                 let at = words.span()?;
@@ -268,8 +275,8 @@ impl Scenario {
             "expect" => self.expectations.push(take_expectation(words)?),
             other => {
                 return Err(words.error(format!(
-                    "`{other}` is none of seed, replicas, clients, traitor, twin, corrupted-client, rest, parameter, network, \
-                     pause, at, run, expect"
+                    "`{other}` is none of seed, replicas, clients, traitor, round, twin, corrupted-client, rest, parameter, \
+                     network, pause, values, at, run, expect"
                 )));
             }
         }

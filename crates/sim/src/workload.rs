@@ -49,21 +49,34 @@ fn set(key: Vec<u8>, value: Vec<u8>) -> Operation {
     Operation::Set { key, value, condition: Condition::Always, answer: SetAnswer::Written }
 }
 
-/// What a client asks next: one to three transactions, mostly one. Every value is unlike all others, so that a reader's
-/// answer names the write that it saw.
-pub(crate) fn draw(dice: &mut Dice, client: usize, number: u64, accounts: &[AccountId]) -> Vec<Transaction> {
-    let count = if dice.below(8) == 0 { dice.between(2, 3) } else { 1 };
-    (0..count).map(|nth| Transaction::single(one(dice, client, number, nth, accounts))).collect()
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Author<'a> {
+    /// Which client, and how many requests it has made.
+    pub(crate) client: usize,
+    pub(crate) number: u64,
+    /// Whom it may pay.
+    pub(crate) accounts: &'a [AccountId],
+    /// How many bytes what it writes has at least.
+    pub(crate) values: usize,
 }
 
-fn one(dice: &mut Dice, client: usize, number: u64, nth: u64, accounts: &[AccountId]) -> Operation {
+/// What a client asks next: one to three transactions, mostly one. Every value is unlike all others, so that a reader's
+/// answer names the write that it saw.
+pub(crate) fn draw(dice: &mut Dice, author: Author<'_>) -> Vec<Transaction> {
+    let count = if dice.below(8) == 0 { dice.between(2, 3) } else { 1 };
+    (0..count).map(|nth| Transaction::single(one(dice, author, nth))).collect()
+}
+
+fn one(dice: &mut Dice, author: Author<'_>, nth: u64) -> Operation {
+    let Author { client, number, accounts, values } = author;
     // Entries belong to whoever made them. What all write is money; keys are read by all and written by their owner.
     let own = |dice: &mut Dice| format!("k{client}.{}", dice.below(SHARED_KEYS)).into_bytes();
     let any = |dice: &mut Dice| {
         let owner = dice.below(accounts.len() as u64);
         format!("k{owner}.{}", dice.below(SHARED_KEYS)).into_bytes()
     };
-    let text = || format!("{client}.{number}.{nth}").into_bytes();
+    let text = || format!("{:.<values$}", format!("{client}.{number}.{nth}")).into_bytes();
     match dice.below(16) {
         0..=4 => set(own(dice), text()),
         5..=8 => Operation::Get { key: any(dice) },
@@ -106,7 +119,8 @@ mod tests {
         let accounts = [AccountId::new([1; 32]), AccountId::new([2; 32])];
         let draws = |seed| {
             let mut dice = Dice::new(seed);
-            (0..200).map(|number| draw(&mut dice, 0, number, &accounts)).collect::<Vec<_>>()
+            let author = |number| Author { client: 0, number, accounts: &accounts, values: 0 };
+            (0..200).map(|number| draw(&mut dice, author(number))).collect::<Vec<_>>()
         };
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
@@ -114,5 +128,17 @@ mod tests {
         let all: Vec<&Operation> = drawn.iter().flatten().flat_map(|one| &one.operations).collect();
         let kinds: std::collections::HashSet<_> = all.iter().map(|one| std::mem::discriminant(*one)).collect();
         assert_eq!(kinds.len(), 7);
+    }
+    #[test]
+    fn what_is_written_is_as_long_as_it_is_to_be_and_differs() {
+        let mut dice = Dice::new(1);
+        let drawn: Vec<_> = (0..100)
+            .flat_map(|number| draw(&mut dice, Author { client: 1, number, accounts: &[], values: 500 }))
+            .flat_map(|one| one.operations)
+            .filter_map(|operation| if let Operation::Set { value, .. } = operation { Some(value) } else { None })
+            .collect();
+        let distinct: std::collections::HashSet<_> = drawn.iter().collect();
+        assert!(drawn.len() > 10 && drawn.iter().all(|value| value.len() == 500));
+        assert_eq!(distinct.len(), drawn.len());
     }
 }

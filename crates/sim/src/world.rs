@@ -100,6 +100,8 @@ pub struct Report {
     pub longest_wait_us: u64,
     /// The longest that anybody waits at the end for an answer that has not come, in microseconds.
     pub longest_unanswered_us: u64,
+    /// How many bytes an honest machine gave to its line, in the mean; nobody counts where lines have no bound.
+    pub sent_bytes: u64,
     /// The highest view that an honest replica entered.
     pub view: u64,
     /// Who was accused by whom.
@@ -235,7 +237,10 @@ impl World {
         self.judge_end();
         let longest_unanswered_us = self.asked_at.values().map(|asked| self.now - asked).max().unwrap_or_default();
         let sum = |count: fn(&Asker) -> u64| self.clients.iter().map(count).sum();
+        let honest = || (0u16..).zip(&self.machines).filter(|(_, machine)| machine.honest());
+        let sent: u64 = honest().map(|(at, _)| self.network.carried(End::Replica(at))).sum();
         Report {
+            sent_bytes: sent.checked_div(honest().count() as u64).unwrap_or_default(),
             asked: sum(|one| one.asked),
             answered: sum(|one| one.answered),
             failure: self.failure,
@@ -346,8 +351,9 @@ impl World {
         if !self.clients[client].is_waiting() {
             let accounts: Vec<_> = self.clients.iter().map(Asker::account).collect();
             let asker = &mut self.clients[client];
-            let (number, dice) = (asker.asked, &mut asker.dice);
-            let transactions = workload::draw(dice, client, number, &accounts);
+            let (number, values) = (asker.asked, self.scenario.values);
+            let author = workload::Author { client, number, accounts: &accounts, values };
+            let transactions = workload::draw(&mut asker.dice, author);
             self.ask(client, transactions);
         }
     }
@@ -373,11 +379,7 @@ impl World {
         let (digest, parameters) = (self.keyring.genesis(), self.genesis.parameters().clone());
         let (bundle, request) = self.clients[client].ask(now, digest, &parameters, transactions);
         self.asked_at.insert((client, request.number().get()), self.now);
-        self.note(
-            Who::Client(client),
-            "asks",
-            format_args!("{} {:?}", request.number(), bundle.message().transactions),
-        );
+        self.note(Who::Client(client), "asks", format_args!("{}", bundle.message()));
         self.see(&Sight::Asked { client: ClientIndex(client), bundle: &bundle });
         self.send_request(client, &request);
         if let Some(at) = self.clients[client].next_deadline() {

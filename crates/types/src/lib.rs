@@ -29,6 +29,7 @@ pub mod quantity;
 pub mod quorum;
 pub mod signed;
 pub mod transaction;
+mod wording;
 
 pub use digest::Digest;
 pub use genesis::Genesis;

@@ -9,7 +9,8 @@
 //!
 //! *Strategy* — in each tick, statuses that claim to be at the beginning, in the middle of a view change or without a
 //! log; fetches of every request and batch that it has heard of, as many as fit; questions for the state of every root
-//! that it has heard of.
+//! that it has heard of. And, because its own line is no wider than that of each of those it asks, very many fetches
+//! of a single request: they cost it least for what they make others send.
 //!
 //! *Defences* — help is rationed by peer and status interval, in messages and in bytes (`catch_up.rs`, hazard 70);
 //! pieces of state by the host's quota.
@@ -25,17 +26,20 @@ use bezant_types::{ReplicaId, SequenceNumber, View};
 use super::notes::Notes;
 use super::{Adversary, Corrupted, Hearing, honestly};
 
+/// How many questions of all kinds it asks each of the others in a tick.
+const MIXED: u64 = 16;
+
 /// See the module's head.
 #[derive(Clone, Debug)]
 pub struct FetchFlood {
-    per_tick: u64,
+    per_tick: usize,
     notes: Notes,
     questions: u64,
 }
 
 impl FetchFlood {
-    /// Asks each of the others so often in each tick.
-    pub fn new(per_tick: u64) -> Self {
+    /// Asks each of the others for a single request so often in each tick, and for everything else a few times.
+    pub fn new(per_tick: usize) -> Self {
         Self { per_tick, notes: Notes::new(), questions: 0 }
     }
 
@@ -75,8 +79,10 @@ impl Adversary for FetchFlood {
 
     fn on_tick(&mut self, me: &mut Corrupted) {
         let fetch = self.fetch(me);
+        let newest = self.notes.requests.iter().next_back().copied();
+        let single = newest.map(|one| Packet::Fetch(me.sign(Fetch { requests: vec![one], batches: vec![] })));
         for to in me.others() {
-            for turn in 0..self.per_tick {
+            for turn in 0..MIXED {
                 if turn % 4 == 0 {
                     let status = self.status(me);
                     me.tell(to, status);
@@ -87,6 +93,9 @@ impl Adversary for FetchFlood {
                 } else {
                     me.tell(to, fetch.clone());
                 }
+            }
+            for again in single.iter().cycle().take(self.per_tick) {
+                me.tell(to, again.clone());
             }
         }
     }
@@ -101,13 +110,13 @@ mod tests {
     #[test]
     fn it_asks_everybody_for_everything_that_it_has_heard_of() {
         let stage = Stage::new(4);
-        let (mut me, mut flood) = (stage.traitor(1, &[]), FetchFlood::new(16));
+        let (mut me, mut flood) = (stage.traitor(1, &[]), FetchFlood::new(100));
         for message in stage.everything(2) {
             flood.on_hearing(&mut me, ReplicaId::new(2), &message);
         }
         flood.on_tick(&mut me);
         let deeds = me.take_deeds();
-        assert_eq!(deeds.len(), 16 * 3);
+        assert_eq!(deeds.len(), (16 + 100) * 3);
         let asks = |deed: &Deed| matches!(deed, Deed::Ask { .. });
         let fetches = |deed: &Deed| {
             matches!(deed, Deed::Tell { packet: Packet::Fetch(fetch), .. }

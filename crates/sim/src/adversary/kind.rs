@@ -187,7 +187,7 @@ static ALL: [Kind; 19] = [
         name: "fetch-flood",
         description: "asks for bodies, pieces of state and help all the time, so that the others work for it",
         hazards: &[66, 70, 82, 93],
-        build: |_| Box::new(FetchFlood::new(16)),
+        build: |_| Box::new(FetchFlood::new(400)),
     },
     Kind {
         name: "byzzfuzz",

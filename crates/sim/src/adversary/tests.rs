@@ -265,7 +265,7 @@ fn no_adversary_says_more_in_a_tick_than_a_network_carries() {
         let mut adversary = kind.build(&mut Dice::new(5));
         stage.play(adversary.as_mut(), &mut me);
         adversary.on_tick(&mut me);
-        assert!(me.take_deeds().len() <= 256, "{}", kind.name);
+        assert!(me.take_deeds().len() <= 2_048, "{}", kind.name);
     }
 }
 

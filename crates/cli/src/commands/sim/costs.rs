@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::told;
 use crate::print::StyleArguments;
 
-/// What each adversary costs the honest clients of a group: answers, and the longest wait
+/// What each adversary costs a group and its clients: answers, the longest wait, what the honest machines send
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,6 +50,8 @@ struct Row {
     /// Of what was answered without it, in percent.
     kept_percent: u64,
     longest_wait_ms: u64,
+    /// What an honest machine sent, in the mean, in KiB.
+    sent_kib_per_second: u64,
     highest_view: u64,
     worlds: u64,
     worlds_with_accusations: u64,
@@ -86,6 +88,7 @@ impl Costs {
             answered_without: without.answered,
             kept_percent: (cost.answered * 100).checked_div(without.answered).unwrap_or_default(),
             longest_wait_ms: cost.longest_wait_us / 1_000,
+            sent_kib_per_second: cost.sent_per_second / 1_024,
             highest_view: cost.view,
             worlds: self.seeds,
             worlds_with_accusations: cost.accusing,
@@ -94,7 +97,7 @@ impl Costs {
 }
 
 fn table(rows: &[Row]) -> String {
-    let heads = ["adversary", "verdict", "answered", "kept", "longest wait", "view", "accused in"];
+    let heads = ["adversary", "verdict", "answered", "kept", "longest wait", "sent", "view", "accused in"];
     let mut lines = vec![heads.map(String::from)];
     for row in rows {
         lines.push([
@@ -103,6 +106,7 @@ fn table(rows: &[Row]) -> String {
             row.answered.to_string(),
             format!("{} %", row.kept_percent),
             format!("{} ms", row.longest_wait_ms),
+            format!("{} KiB/s", row.sent_kib_per_second),
             row.highest_view.to_string(),
             format!("{} of {}", row.worlds_with_accusations, row.worlds),
         ]);

@@ -73,6 +73,8 @@ impl Call {
 pub(super) struct Linearizable {
     clients: Vec<(AccountId, Role)>,
     balances: BTreeMap<AccountId, u64>,
+    /// How many bytes a value has at most.
+    longest: u64,
     corrupted: BTreeSet<AccountId>,
     /// What corrupted clients have touched.
     tainted: BTreeSet<Thing>,
@@ -88,6 +90,7 @@ impl Linearizable {
         Self {
             clients: genesis.clients().iter().map(|client| (client.key, client.role)).collect(),
             balances: genesis.balances().iter().map(|grant| (grant.account, grant.amount.units())).collect(),
+            longest: genesis.parameters().max_value_bytes.into(),
             corrupted: corrupted.filter_map(|client| Some(genesis.clients().get(client.0)?.key)).collect(),
             tainted: BTreeSet::new(),
             order: Order::default(),
@@ -147,7 +150,7 @@ impl Linearizable {
         if let Some(odd) = calls.iter().find(|call| !call.is_answered_in_full()) {
             return Err(Unexplained::Never { calls: calls.len(), stuck: Box::new((*odd).clone()) }.to_string());
         }
-        let first = Model::new(balances);
+        let first = Model::new(balances, self.longest);
         if self.order.explains(calls, first.clone()) {
             return Ok(());
         }

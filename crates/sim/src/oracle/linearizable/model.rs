@@ -59,6 +59,8 @@ pub(super) struct Model {
     balances: BTreeMap<AccountId, u64>,
     /// If only one account's balance is known: whatever others pay, they have.
     only: Option<AccountId>,
+    /// How many bytes a value has at most.
+    longest: u64,
 }
 
 /// What the model knows of an answer.
@@ -68,14 +70,19 @@ enum Expected {
 }
 
 impl Model {
-    pub(super) fn new(balances: BTreeMap<AccountId, u64>) -> Self {
-        Self { entries: BTreeMap::new(), balances, only: None }
+    pub(super) fn new(balances: BTreeMap<AccountId, u64>, longest: u64) -> Self {
+        Self { entries: BTreeMap::new(), balances, only: None, longest }
+    }
+
+    /// A copy that knows no balances and no entries.
+    pub(super) fn of_nothing(&self) -> Self {
+        Self::new(BTreeMap::new(), self.longest)
     }
 
     /// A copy that knows no other account's balance, and no entries.
     pub(super) fn of_one_balance(&self, account: AccountId) -> Self {
         let balances = BTreeMap::from([(account, self.balance(account).units())]);
-        Self { entries: BTreeMap::new(), balances, only: Some(account) }
+        Self { only: Some(account), ..Self::new(balances, self.longest) }
     }
 
     pub(super) fn fingerprint(&self) -> u64 {
@@ -144,6 +151,7 @@ impl Model {
             Operation::Length { key } => Answer::Integer(self.entries.get(key).map_or(0, |one| length(&one.value))),
             Operation::Owner { key } => Answer::Owner(self.entries.get(key).map(|entry| entry.owner)),
             Operation::Set { key, value: new, condition, answer } => {
+                self.admit(new.len())?;
                 let old = self.entries.get(key);
                 let writes = match condition {
                     Condition::Always => true,
@@ -163,6 +171,7 @@ impl Model {
             Operation::Delete { key } => Answer::Flag(self.remove(sender, key)?.is_some()),
             Operation::Take { key } => Answer::Value(self.remove(sender, key)?.map(|entry| entry.value)),
             Operation::Append { key, suffix } => {
+                self.admit(self.entries.get(key).map_or(0, |one| one.value.len()) + suffix.len())?;
                 let entry = self.owned(sender, key)?;
                 entry.value.extend_from_slice(suffix);
                 Answer::Integer(length(&entry.value))
@@ -186,6 +195,11 @@ impl Model {
             }
         };
         Ok(Expected::Exactly(answer))
+    }
+
+    fn admit(&self, length: usize) -> Result<(), Refusal> {
+        let (found, limit) = (length as u64, self.longest);
+        if found > limit { Err(Refusal::ValueTooLong { found, limit }) } else { Ok(()) }
     }
 
     /// The entry to be written, made if there is none.

@@ -38,7 +38,7 @@ pub(super) fn parts(calls: &[&Call], first: &Model) -> Vec<(Vec<Call>, Model)> {
         }
     }
     let model = |subject| match subject {
-        Subject::Entry(_) => Model::new(BTreeMap::new()),
+        Subject::Entry(_) => first.of_nothing(),
         Subject::Balance(account) => first.of_one_balance(account),
     };
     parts.into_iter().map(|(subject, calls)| (calls, model(subject))).collect()

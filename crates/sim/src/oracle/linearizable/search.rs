@@ -21,6 +21,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use bezant_types::{Bundle, Outcome};
+
 use super::Call;
 use super::model::Model;
 
@@ -45,12 +47,14 @@ impl fmt::Display for Unexplained {
         match self {
             Self::Never { calls, stuck } => {
                 let Call { client, number, transactions, .. } = &**stuck;
+                let bundle = Bundle { number: *number, transactions: transactions.clone() };
+                let told = stuck.told().map(|told| Outcome::Executed(told.to_vec()).to_string());
                 write!(
                     f,
                     "no single copy could have given these answers: in a group of {calls} requests, none of the orders \
-                     explains what client {} was told about its request {number}: {transactions:?} came to {:?}",
+                     explains what client {} was told about its request {bundle} (it came to: {})",
                     client.0,
-                    stuck.told()
+                    told.as_deref().unwrap_or("nothing was told")
                 )
             }
             Self::Undecided { calls } => write!(

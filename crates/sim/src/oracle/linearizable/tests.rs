@@ -7,6 +7,8 @@ use super::*;
 use crate::dice::Dice;
 
 const CLIENTS: u64 = 2;
+/// How many bytes a value has at most.
+const LONGEST: u64 = 4;
 
 fn account(client: u64) -> AccountId {
     AccountId::new([client as u8; 32])
@@ -60,7 +62,7 @@ fn execute(truth: &mut Model, call: &Call) -> Vec<Receipt> {
 fn history(dice: &mut Dice) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut waiting: Vec<(usize, Option<Vec<Receipt>>)> = Vec::new();
-    let mut truth = Model::new(balances());
+    let mut truth = Model::new(balances(), LONGEST);
     let count = dice.between(3, 8) as usize;
     for clock in 1.. {
         if !waiting.is_empty() && (calls.len() == count || dice.below(2) == 0) {
@@ -109,7 +111,7 @@ fn what_is_decided_is_what_trying_all_orders_decides() {
     for _ in 0..10_000 {
         let calls = history(&mut dice);
         let calls: Vec<&Call> = calls.iter().collect();
-        let first = Model::new(balances());
+        let first = Model::new(balances(), LONGEST);
         let explained = some_order_explains(&calls, &first);
         assert_eq!(search(&calls, first.clone()).is_ok(), explained, "{calls:#?}");
         if calls.iter().any(|call| !call.is_answered_in_full()) {
@@ -125,4 +127,17 @@ fn what_is_decided_is_what_trying_all_orders_decides() {
     }
     // All three are put to the test: what fits, what does not, and what does not although each part does.
     assert!(fitting > 1_000 && by_parts > 1_000 && refused > by_parts + 20, "{fitting} {by_parts} {refused}");
+}
+
+#[test]
+fn a_value_is_never_longer_than_it_may_be() {
+    let append = |suffix: &[u8]| Transaction::single(Operation::Append { key: b"a".to_vec(), suffix: suffix.to_vec() });
+    let told = |suffix: &[u8], receipt: Receipt| {
+        let mut model = Model::new(balances(), LONGEST);
+        model.execute(account(0), Role::Write, &[append(b"abc")], None);
+        model.execute(account(0), Role::Write, &[append(suffix)], Some(&[receipt]))
+    };
+    let too_long = || Err(Refused { operation: 0, reason: Refusal::ValueTooLong { found: 5, limit: LONGEST } });
+    assert!(told(b"d", Ok(vec![Answer::Integer(4)])) && !told(b"d", too_long()));
+    assert!(told(b"de", too_long()) && !told(b"de", Ok(vec![Answer::Integer(5)])));
 }
