@@ -184,6 +184,7 @@ impl World {
             | Expectation::Height(_)
             | Expectation::Halted(_)
             | Expectation::ServedWithin(_)
+            | Expectation::SentAtMost(_)
             | Expectation::Seen(_)
             | Expectation::Unseen(_) => None,
         });
@@ -233,6 +234,10 @@ impl World {
                 let slow = (self.longest_wait_us > span.as_micros())
                     .then(|| format!("somebody waited for {}, longer than {span}", Span::micros(self.longest_wait_us)));
                 self.disappoints(&Expectation::Answered).or(slow)
+            }
+            Expectation::SentAtMost(most) => {
+                let sent = self.sent_bytes();
+                (sent > *most).then(|| format!("the honest machines sent {sent} bytes each, more than {most}"))
             }
             Expectation::Seen(words) => {
                 (!self.lookout.found(words)).then(|| format!("nobody saw `{}`", words.join(" ")))

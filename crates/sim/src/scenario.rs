@@ -112,6 +112,8 @@ pub enum Expectation {
     Halted(u16),
     /// Everything that honest clients asked was answered, nothing later than this after it was asked.
     ServedWithin(Span),
+    /// An honest machine gave its line no more than so many bytes, in the mean. Needs a network with a bandwidth.
+    SentAtMost(u64),
     /// Some line of the trace has these words in a row, spaces apart; `*` stands for any one word.
     Seen(Vec<String>),
     /// No line of the trace has them.
@@ -215,6 +217,7 @@ impl fmt::Display for Expectation {
             Self::Violated(oracle) => write!(f, "violated {oracle}"),
             Self::Halted(replica) => write!(f, "halted {replica}"),
             Self::ServedWithin(span) => write!(f, "served-within {span}"),
+            Self::SentAtMost(bytes) => write!(f, "sent-at-most {bytes}"),
             Self::Seen(words) => write!(f, "seen {}", words.join(" ")),
             Self::Unseen(words) => write!(f, "unseen {}", words.join(" ")),
         }
@@ -298,6 +301,11 @@ impl Scenario {
                 return Err(BadScenario::at(0, format!("there is no machine {machine}: there are {machines}")));
             }
         }
+        let counts = self.expectations.iter().any(|one| matches!(one, Expectation::SentAtMost(_)));
+        if counts && self.network.bandwidth.is_none() {
+            let what = "bytes are counted where lines have a bound: write `network 200us 800us bandwidth 4194304`";
+            return Err(BadScenario::at(0, what.to_owned()));
+        }
         Ok(())
     }
 
@@ -305,7 +313,8 @@ impl Scenario {
     fn line_of_nonsense(&self, text: &str) -> usize {
         let twins: Vec<u16> = self.twins.iter().copied().filter(|one| *one < self.replicas).collect();
         let names_nobody = |line: &str| {
-            let mut alone = Self { twins: twins.clone(), ..Self::quiet(0, self.replicas, 0, self.run) };
+            let mut alone =
+                Self { twins: twins.clone(), network: self.network, ..Self::quiet(0, self.replicas, 0, self.run) };
             alone.take_line(&mut Words::new(0, line)).is_ok() && alone.check().is_err()
         };
         text.lines().position(names_nobody).map_or(0, |index| index + 1)
@@ -337,12 +346,13 @@ fn take_expectation(words: &mut Words<'_>) -> Result<Expectation, BadScenario> {
         "violated" => Expectation::Violated(words.word("the name of an oracle")?.to_owned()),
         "halted" => Expectation::Halted(words.number("a replica")?),
         "served-within" => Expectation::ServedWithin(words.span()?),
+        "sent-at-most" => Expectation::SentAtMost(words.number("a number of bytes")?),
         "seen" => Expectation::Seen(take_line_words(words)?),
         "unseen" => Expectation::Unseen(take_line_words(words)?),
         other => {
             return Err(words.error(format!(
                 "`{other}` is none of answered, view, later-than, accused, nobody-accused, height, violated, halted, \
-                 served-within, seen, unseen"
+                 served-within, sent-at-most, seen, unseen"
             )));
         }
     })

@@ -237,10 +237,8 @@ impl World {
         self.judge_end();
         let longest_unanswered_us = self.asked_at.values().map(|asked| self.now - asked).max().unwrap_or_default();
         let sum = |count: fn(&Asker) -> u64| self.clients.iter().map(count).sum();
-        let honest = || (0u16..).zip(&self.machines).filter(|(_, machine)| machine.honest());
-        let sent: u64 = honest().map(|(at, _)| self.network.carried(End::Replica(at))).sum();
         Report {
-            sent_bytes: sent.checked_div(honest().count() as u64).unwrap_or_default(),
+            sent_bytes: self.sent_bytes(),
             asked: sum(|one| one.asked),
             answered: sum(|one| one.answered),
             failure: self.failure,
@@ -252,6 +250,13 @@ impl World {
             height: self.height,
             trace: self.trace,
         }
+    }
+
+    /// How many bytes an honest machine gave to its line, in the mean.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        let honest = || (0u16..).zip(&self.machines).filter(|(_, machine)| machine.honest());
+        let sent: u64 = honest().map(|(at, _)| self.network.carried(End::Replica(at))).sum();
+        sent.checked_div(honest().count() as u64).unwrap_or_default()
     }
 
     fn begin(&mut self) {
@@ -415,7 +420,8 @@ fn lookout(scenario: &Scenario) -> Lookout {
         | Expectation::Height(_)
         | Expectation::Violated(_)
         | Expectation::Halted(_)
-        | Expectation::ServedWithin(_) => None,
+        | Expectation::ServedWithin(_)
+        | Expectation::SentAtMost(_) => None,
     };
     Lookout::new(scenario.expectations.iter().filter_map(words).collect())
 }

@@ -137,3 +137,35 @@ fn a_replica_without_its_log_is_told_which_view_it_had_asked_for() {
         assert!(w.accused.is_empty());
     }
 }
+
+/// Rule A-1: while it was silent it waited in vain for the primary of the view that it had asked for, and could not ask
+/// for another. Once it has its vote back it waits again, and then asks for the next one (rule V-5).
+#[test]
+fn the_end_of_a_silence_in_a_view_change_starts_its_timer_again() {
+    let mut w = World::new(4, small(), 77);
+    w.work(2);
+    w.lose(|_, to, _| to == 3);
+    w.ask(0);
+    w.run(1_000);
+    assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
+    w.heal();
+    w.finish();
+    w.crash(3);
+    w.restart_without_log(3);
+    w.run(300);
+    // The others follow into view 1, and replica 3 never hears how it begins.
+    w.lose(|_, to, packet| to == 3 && matches!(packet, Packet::NewView(_)));
+    w.lose(|from, _, packet| from == 0 && matches!(packet, Packet::PrePrepare(..)));
+    w.ask(0);
+    w.run(3_000);
+    assert!(w.replicas()[..3].iter().all(|node| w.view(*node) == 1));
+    assert_eq!((w.view(3), w.standing(3)), (1, Standing::Recovering));
+    let until = w.node(3).replica.as_ref().and_then(|one| one.report().silent_until).expect("it knows how long");
+    while w.stable(3) < until.get() {
+        assert_eq!(w.word(3, Kind::ViewChange, 2, 0), None, "it has no vote");
+        w.work(1);
+        w.converge();
+    }
+    w.run(3_000);
+    assert!(w.word(3, Kind::ViewChange, 2, 0).is_some(), "it asks for the view after the one that does not begin");
+}

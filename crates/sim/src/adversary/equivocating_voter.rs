@@ -3,9 +3,10 @@
 //! *Paper or hazard* — what the matching of votes in view, sequence number and digest is for (Castro and Liskov 1999,
 //! section 4.2); hazards 2, 3, 4, 5, 24.
 //!
-//! *Power* — one member, as backup; it covers for a colluding primary.
+//! *Power* — one member, mostly as backup; it covers for a colluding primary.
 //!
-//! *Goal* — a quorum that is none: votes counted twice, for another digest, or before there is anything to vote for.
+//! *Goal* — a quorum that is none: votes counted twice, for another digest, or before there is anything to vote for;
+//! the primary's proposal and its prepare counted as two.
 //!
 //! *Strategy* — its prepares and commits name another digest, both digests in either order, nothing, or a slot and view
 //! that have not come. It commits before it can have seen a prepare. Under a colluding primary it says nothing of its
@@ -42,12 +43,10 @@ impl EquivocatingVoter {
         primary != me.id() && me.is(primary)
     }
 
-    /// Votes of both kinds for what `to` voted for.
+    /// Votes of both kinds for what `to` voted for: a prepare even as primary, whose proposal counts as one already.
     fn agree(me: &mut Corrupted, to: ReplicaId, view: View, sequence: SequenceNumber, digest: Digest) {
-        if me.primary(view) != me.id() {
-            let prepare = me.sign(Prepare { view, sequence, digest });
-            me.tell(to, Packet::Prepare(prepare));
-        }
+        let prepare = me.sign(Prepare { view, sequence, digest });
+        me.tell(to, Packet::Prepare(prepare));
         let commit = me.sign(Commit { view, sequence, digest });
         me.tell(to, Packet::Commit(commit));
     }

@@ -186,7 +186,7 @@ impl Accountability {
         if !self.corrupted.contains(member) {
             let of_views = matches!(kind, Some(Kind::ViewChange | Kind::NewView));
             if !of_views || !self.lost_log.contains(member) {
-                return Err(format!("{}, which is honest, with {evidence:?}", about()));
+                return Err(format!("{}, which is honest, with {}", about(), verdict::words(evidence)));
             }
         }
         let digest = Digest::of_bytes(&encode(evidence));
@@ -194,7 +194,7 @@ impl Accountability {
             return Ok(());
         }
         if let Err(flaw) = verdict::judge(evidence, member, &self.keyring) {
-            return Err(format!("{} with evidence that does not convict: {flaw}: {evidence:?}", about()));
+            return Err(format!("{} with {} that do not convict: {flaw}", about(), verdict::words(evidence)));
         }
         match evidence.verify(&self.keyring) {
             Ok(convicted) if convicted == member => {

@@ -19,6 +19,21 @@ pub(super) fn kind(evidence: &Evidence) -> Option<Kind> {
     })
 }
 
+/// What the two statements are, in words.
+pub(super) fn words(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence::PrePrepares(_) => "two proposals",
+        Evidence::Prepares(_) => "two prepares",
+        Evidence::Commits(_) => "two commits",
+        Evidence::Checkpoints(_) => "two checkpoints",
+        Evidence::ViewChanges(_) => "two view changes",
+        Evidence::NewViews(_) => "two new views",
+        Evidence::PrePrepareAndCommit(_) => "a proposal and another commit",
+        Evidence::PrepareAndCommit(_) => "a prepare and another commit",
+        Evidence::Amnesia(_) => "a commit and a view change that forgets it",
+    }
+}
+
 /// That both statements are `member`'s, and that no honest member makes both.
 pub(super) fn judge(evidence: &Evidence, member: ReplicaId, keyring: &Keyring) -> Result<(), String> {
     type Place = (View, SequenceNumber);
