@@ -4,6 +4,7 @@
 //! * `cargo xtask reflow` breaks comments and prose at 120 columns.
 //! * `cargo xtask licences` holds every dependency against `deny.toml`.
 //! * `cargo xtask mutants` makes deliberate mistakes on a copy of the tree, and says what notices them.
+//! * `cargo xtask with` makes one of them and runs a command, to see what comes of it.
 //! * `cargo xtask survivors` tries all mutants that cargo-mutants knows of a crate, in one build.
 //! * `cargo xtask defences` measures what adversaries cost with the defences against them and without.
 //! * `cargo xtask gate` runs everything that continuous integration checks, in its order, with timings.
@@ -29,6 +30,8 @@ usage: cargo xtask <command>
              breaks comments and prose at 120 columns, where a line is longer
   mutants [NAME...]
              makes each deliberate mistake in `mutants/` on a copy, and says what notices it
+  with MUTANT sim|test ARGUMENT...
+             makes one of these mistakes on a copy and runs `bezant sim` or `cargo test -p` there
   survivors CRATE[,CRATE...] [NAME...]
              tries the mutants of the first crate that cargo-mutants lists with the tests of all of them
   defences [ADVERSARY...]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["reflow", names @ ..] => reflow::run(names),
         ["licences"] => licences::run(),
         ["mutants", names @ ..] => mutants::run(names),
+        ["with", mutant, command @ ..] => mutants::run_with(mutant, command),
         ["survivors", crates, names @ ..] => survivors::run(crates, names),
         ["defences", names @ ..] => defences::run(names),
         ["gate"] => gate::run(None),

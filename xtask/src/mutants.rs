@@ -84,6 +84,18 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Makes one mistake and runs a command, of those that a mutant may name, for whoever wants to see what comes of it.
+pub(crate) fn run_with(name: &str, command: &[&str]) -> Result<()> {
+    let mutants = read_all(&root().join("mutants"))?;
+    let found = mutants.iter().find(|mutant| mutant.name == name);
+    let mutant = found.with_context(|| format!("there is no mutant `{name}`: the folder `mutants` names them"))?;
+    let copy = Copy::make("mutants")?;
+    eprintln!("{name}: {}", mutant.what);
+    let status = copy.with(mutant, || Ok(copy.command(&command.join(" "))?.status()?))?;
+    ensure!(status.success(), "with this mistake the command fails");
+    Ok(())
+}
+
 /// The tree as git knows it, somewhere else, with a target directory that all mutants share.
 pub(crate) struct Copy {
     place: PathBuf,
@@ -140,6 +152,10 @@ impl Copy {
     }
 
     pub(crate) fn run(&self, command: &str) -> Result<Output> {
+        self.command(command)?.output().with_context(|| format!("running `{command}`"))
+    }
+
+    fn command(&self, command: &str) -> Result<Command> {
         let mut words = command.split_whitespace();
         let arguments: Vec<&str> = match words.next() {
             Some("sim") => ["run", "--quiet", "-p", "bezant-cli", "--", "sim"].into_iter().chain(words).collect(),
@@ -147,13 +163,10 @@ impl Copy {
             _ => bail!("`{command}` begins with neither `sim` nor `test`"),
         };
         let shared = env::var_os("BEZANT_SHARED").map_or_else(|| root().join("..").join("shared"), PathBuf::from);
-        Command::new("cargo")
-            .args(arguments)
-            .current_dir(self.tree())
-            .env("CARGO_TARGET_DIR", self.target())
-            .env("BEZANT_SHARED", shared)
-            .output()
-            .with_context(|| format!("running `{command}`"))
+        let mut cargo = Command::new("cargo");
+        cargo.args(arguments).current_dir(self.tree());
+        cargo.env("CARGO_TARGET_DIR", self.target()).env("BEZANT_SHARED", shared);
+        Ok(cargo)
     }
 }
 

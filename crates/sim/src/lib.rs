@@ -14,6 +14,7 @@ pub mod dice;
 pub mod draw;
 pub mod exhaustive;
 mod fate;
+pub mod language;
 mod machine;
 pub mod memory;
 pub mod minimise;

@@ -18,6 +18,7 @@
 //! ```
 //!
 //! Times are `250us`, `10ms`, `3s`, `2m`; replicas and clients are numbers; a line that begins with `#` is a comment.
+//! All words, each with an example: [`language`](crate::language).
 
 use std::fmt;
 use std::str::FromStr;

@@ -11,7 +11,7 @@ use bezant_sim::draw::{Family, Plan, draw};
 use bezant_sim::minimise::minimise;
 use bezant_sim::scenario::{Scenario, Span};
 use bezant_sim::world::{Failure, Report};
-use bezant_sim::{adversary, oracle, rounds};
+use bezant_sim::{adversary, language, oracle, rounds};
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ pub(crate) struct Sim {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// What there is: families of faults, adversaries, corrupted clients, oracles
+    /// What there is: families of faults, adversaries, corrupted clients, oracles, the words of a script
     #[command(after_help = "Example:\n  bezant sim list")]
     List,
     Cost(costs::Costs),
@@ -370,6 +370,14 @@ fn list() -> String {
     add("", "");
     add("Oracles", "what must hold in every world");
     oracle::claims().iter().for_each(|(name, claim)| add(name, claim));
+    for (title, phrases) in [
+        ("Lines of a script, and what they mean", &language::LINES[..]),
+        ("What can happen: `at TIME` and", &language::STEPS[..]),
+        ("What to expect: `expect` and", &language::EXPECTATIONS[..]),
+    ] {
+        text += &format!("\n  {title}\n");
+        text.extend(phrases.iter().map(|one| format!("  {:<40}  {}\n", one.example, one.meaning)));
+    }
     text
 }
 

@@ -106,23 +106,29 @@ fn a_replica_without_its_log_joins_no_view_change() {
     }
 }
 
+/// Replica 3 alone asks for view 1, and comes back without its log.
+fn asked_alone_and_lost_its_log() -> World {
+    let mut w = World::new(4, small(), 77);
+    w.work(2);
+    w.lose(|_, to, _| to == 3);
+    w.ask(0);
+    w.run(1_000);
+    assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
+    w.heal();
+    w.finish();
+    w.crash(3);
+    w.restart_without_log(3);
+    w
+}
+
 /// Rule A-1: alone it had asked for view 1, and the others stay in view 0. They tell it so when it comes back without
 /// its log, and it neither works in view 0 again nor asks for view 1 with another story.
 #[test]
 fn a_replica_without_its_log_is_told_which_view_it_had_asked_for() {
     for primary_fails in [false, true] {
-        let mut w = World::new(4, small(), 77);
-        w.work(2);
-        w.lose(|_, to, _| to == 3);
-        w.ask(0);
-        w.run(1_000);
-        assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
+        let mut w = asked_alone_and_lost_its_log();
         let asked = w.word(3, Kind::ViewChange, 1, 0);
         assert!(asked.is_some());
-        w.heal();
-        w.finish();
-        w.crash(3);
-        w.restart_without_log(3);
         w.work(30);
         assert!(w.replicas()[..3].iter().all(|node| w.view(*node) == 0));
         assert_eq!(w.view(3), 1, "it is where it was");
@@ -142,16 +148,7 @@ fn a_replica_without_its_log_is_told_which_view_it_had_asked_for() {
 /// for another. Once it has its vote back it waits again, and then asks for the next one (rule V-5).
 #[test]
 fn the_end_of_a_silence_in_a_view_change_starts_its_timer_again() {
-    let mut w = World::new(4, small(), 77);
-    w.work(2);
-    w.lose(|_, to, _| to == 3);
-    w.ask(0);
-    w.run(1_000);
-    assert_eq!(w.view(3), 1, "it waits in vain for what the others have executed");
-    w.heal();
-    w.finish();
-    w.crash(3);
-    w.restart_without_log(3);
+    let mut w = asked_alone_and_lost_its_log();
     w.run(300);
     // The others follow into view 1, and replica 3 never hears how it begins.
     w.lose(|_, to, packet| to == 3 && matches!(packet, Packet::NewView(_)));
