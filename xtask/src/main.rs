@@ -5,6 +5,7 @@
 //! * `cargo xtask licences` holds every dependency against `deny.toml`.
 //! * `cargo xtask mutants` makes deliberate mistakes on a copy of the tree, and says what notices them.
 //! * `cargo xtask with` makes one of them and runs a command, to see what comes of it.
+//! * `cargo xtask scenarios` says which scenarios fail with which of them.
 //! * `cargo xtask survivors` tries all mutants that cargo-mutants knows of a crate, in one build.
 //! * `cargo xtask defences` measures what adversaries cost with the defences against them and without.
 //! * `cargo xtask gate` runs everything that continuous integration checks, in its order, with timings.
@@ -16,6 +17,7 @@ mod gate;
 mod licences;
 mod mutants;
 mod reflow;
+mod scenarios;
 mod source;
 mod spdx;
 mod survivors;
@@ -32,6 +34,8 @@ usage: cargo xtask <command>
              makes each deliberate mistake in `mutants/` on a copy, and says what notices it
   with MUTANT sim|test ARGUMENT...
              makes one of these mistakes on a copy and runs `bezant sim` or `cargo test -p` there
+  scenarios [NAME...]
+             makes each of these mistakes, and says which scenarios fail with it and which with none
   survivors CRATE[,CRATE...] [NAME...]
              tries the mutants of the first crate that cargo-mutants lists with the tests of all of them
   defences [ADVERSARY...]
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         ["licences"] => licences::run(),
         ["mutants", names @ ..] => mutants::run(names),
         ["with", mutant, command @ ..] => mutants::run_with(mutant, command),
+        ["scenarios", names @ ..] => scenarios::run(names),
         ["survivors", crates, names @ ..] => survivors::run(crates, names),
         ["defences", names @ ..] => defences::run(names),
         ["gate"] => gate::run(None),
