@@ -88,6 +88,19 @@ mod tests {
         assert_eq!(STAGES.last().map(|stage| stage.name), Some("test"));
     }
 
+    /// Cargo asks which program to run if not exactly one of them is the default.
+    #[test]
+    fn the_first_command_of_the_readme_runs_bezant() {
+        let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+        assert!(readme.contains("\n    cargo run --release -- up "));
+        let metadata = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+        let output = Command::new("cargo").args(metadata).current_dir(root()).output().unwrap();
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let defaults: Vec<_> = packages.iter().filter_map(|package| package["default_run"].as_str()).collect();
+        assert_eq!(defaults, ["bezant"]);
+    }
+
     #[test]
     fn an_unknown_stage_is_named_with_the_known_ones() {
         let error = run(Some("lint")).unwrap_err().to_string();
