@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -51,19 +51,20 @@ fn failing(copy: &Copy, all: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let program = copy.target().join("debug").join("bezant");
     let (next, failed) = (Mutex::new(all.iter()), Mutex::new(BTreeSet::new()));
     let work = || -> Result<()> {
-        while let Some(name) = next.lock().map_err(|_| anyhow::anyhow!("another thread panicked"))?.next() {
+        loop {
+            // The lock ends with this line: the other threads need it while the world runs.
+            let Some(name) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else { return Ok(()) };
             let mut run = Command::new(&program);
             run.args(["sim", "--script"]).arg(copy.tree().join("scenarios").join(name).with_extension("txt"));
             let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
             if !status.success() {
-                failed.lock().map_err(|_| anyhow::anyhow!("another thread panicked"))?.insert(name.clone());
+                failed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
             }
         }
-        Ok(())
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
     })?;
-    Ok(failed.into_inner().unwrap_or_default())
+    Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

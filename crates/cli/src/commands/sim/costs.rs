@@ -18,8 +18,8 @@ Examples:
   bezant sim cost                              everybody that `bezant sim list` names, and twins
   bezant sim cost slow censoring --seeds 10    these two, in ten worlds each
 
-Each is compared with the same worlds without it. A corrupted member is the first primary. The exit status is 0 only if
-nothing happened that must not.")]
+Each is compared with the same worlds without it. A corrupted member is the one that can do most, and the group does what
+gives it the opportunity. The exit status is 0 only if nothing happened that must not.")]
 pub(super) struct Costs {
     /// Whom to let loose, each alone [default: everybody]
     #[arg(value_name = "ADVERSARY")]
