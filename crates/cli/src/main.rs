@@ -36,10 +36,19 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it. Most errors of the crates below say their cause themselves: it is not said twice.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -62,12 +71,20 @@ mod tests {
 
     use clap::CommandFactory as _;
 
-    use super::Arguments;
+    use super::{Arguments, with_causes};
 
     fn helps(command: &mut clap::Command) -> Vec<String> {
         let mut texts = vec![command.render_long_help().to_string()];
         texts.extend(command.get_subcommands_mut().flat_map(helps));
         texts
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || anyhow::anyhow!("the disk is full");
+        assert_eq!(with_causes(&cause().context("nothing was kept")), "nothing was kept: the disk is full");
+        let says_it = cause().context("nothing was kept: the disk is full");
+        assert_eq!(with_causes(&says_it), "nothing was kept: the disk is full");
     }
 
     #[test]

@@ -31,6 +31,17 @@ fn an_account_pays_what_it_has_and_no_more() {
     assert_eq!(network.cli(&["balance", "alice"]).text(), "alice has 0 units\n", "all of it can be paid");
 }
 
+/// The file, the line, and what would be right; and a file that is not there.
+#[test]
+fn a_script_that_is_no_scenario_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("mine.txt");
+    let sim = || bezant(&["sim".as_ref(), "--script".as_ref(), script.as_os_str()]);
+    sim().refused(&["mine.txt", "No such file"]);
+    fs::write(&script, "bezant scenario 1\nat 1s crash 9\n").unwrap();
+    sim().refused(&["mine.txt is not a scenario: line 2: there is no machine 9: there are 4"]);
+}
+
 #[test]
 fn an_entry_is_its_owners_to_write() {
     let network = Network::started();
